@@ -1,0 +1,1 @@
+"""Chapter 2: the kernel's three building blocks: namespaces, cgroups, union file systems."""

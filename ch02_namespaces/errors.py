@@ -1,0 +1,54 @@
+"""How the engine says that something went wrong: one line, with the reason and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from errno import errorcode
+
+ENGINE_FAILED = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+class EngineError(Exception):
+    """Something that the engine was asked for and could not do.
+
+    what: the thing that failed; why: the reason; hint: what the user can do (may be empty);
+    exit_code: how a command that fails with it ends (125, 126 and 127 as Docker and POSIX shells use them).
+    """
+
+    def __init__(self, what: str, why: str, hint: str = "", exit_code: int = ENGINE_FAILED) -> None:
+        super().__init__(what, why, hint, exit_code)
+        self.what = what
+        self.why = why
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why} ({self.hint})" if self.hint else f"{self.what}: {self.why}"
+
+
+class SyscallError(EngineError):
+    """A system call that the kernel refused: its name, its errno, and a hint where we know one.
+
+    call: the call as it was made, arguments included; errno: see errno(3).
+    """
+
+    def __init__(self, call: str, errno: int, hint: str = "") -> None:
+        name = errorcode.get(errno, str(errno))
+        super().__init__(call, f"{os.strerror(errno)} [{name}]", hint)
+        self.call = call
+        self.errno = errno
+
+
+def report(error: BaseException) -> int:
+    """Print an error as the user shall see it, one line on standard error; return the exit code."""
+    if os.environ.get("MYDOCKER_DEBUG"):
+        sys.excepthook(type(error), error, error.__traceback__)
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    line = str(error) if isinstance(error, EngineError | OSError) else f"{type(error).__name__}: {error}"
+    one_line = " ".join(line.split())
+    os.write(2, os.fsencode(f"mydocker: {one_line}\n"))
+    return error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED

@@ -1,0 +1,219 @@
+"""Namespaces: what a process can see. List them, join them, start a process in new ones.
+
+Book section 2.1; namespaces(7).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable, Iterable, Sequence
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, SyscallError, report
+
+KINDS = {
+    "user": syscalls.CLONE_NEWUSER,
+    "mnt": syscalls.CLONE_NEWNS,
+    "uts": syscalls.CLONE_NEWUTS,
+    "ipc": syscalls.CLONE_NEWIPC,
+    "pid": syscalls.CLONE_NEWPID,
+    "net": syscalls.CLONE_NEWNET,
+    "cgroup": syscalls.CLONE_NEWCGROUP,
+    "time": syscalls.CLONE_NEWTIME,
+}
+"""The names in /proc/PID/ns and their clone flags, in the order in which they must be joined (user first)."""
+
+
+def of_process(pid: int | str = "self") -> dict[str, int]:
+    """The namespaces of a process: kind to inode number. Two processes share one if the numbers are equal.
+
+    Raises SyscallError: ENOENT when there is no such process, EACCES when it is somebody else's. Source: namespaces(7).
+    """
+    found = {}
+    for kind in KINDS:
+        path = f"/proc/{pid}/ns/{kind}"
+        try:
+            found[kind] = os.stat(path).st_ino
+        except FileNotFoundError:
+            if not os.path.exists(f"/proc/{pid}"):
+                raise EngineError(f"namespaces of {pid}", "there is no such process") from None
+            continue  # this kernel was built without this kind
+        except OSError as refused:
+            raise SyscallError(f'stat("{path}")', refused.errno or 0, "other users' need root") from None
+    return found
+
+
+def processes_in(kind: str, inode: int) -> list[int]:
+    """The processes that share one namespace, by pid. Those that we may not look at are left out."""
+    members = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            if os.stat(f"/proc/{entry}/ns/{kind}").st_ino == inode:
+                members.append(int(entry))
+        except OSError:  # it ended meanwhile, or it is another user's
+            continue
+    return sorted(members)
+
+
+def enter(pid: int, kinds: Iterable[str]) -> None:
+    """Move this process into namespaces of another one: setns(2).
+
+    The pid namespace is special: only our children are born there. User and mount namespaces need a process
+    with a single thread. Raises SyscallError; EPERM without CAP_SYS_ADMIN in the target's user namespace.
+    """
+    flags = 0
+    for kind in kinds:
+        flags |= KINDS[kind]
+    pidfd = syscalls.pidfd_open(pid)
+    try:
+        syscalls.setns(pidfd, flags)
+    finally:
+        os.close(pidfd)
+
+
+class Process:
+    """A child of ours, known by pid and by pidfd, so that a signal never reaches a stranger with its old number."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.exit_code: int | None = None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens when the process has ended already."""
+        if self.exit_code is not None:
+            return
+        try:
+            syscalls.pidfd_send_signal(self.pidfd, number)
+        except SyscallError as error:
+            if error.errno != 3:  # ESRCH
+                raise
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end, at most `timeout` seconds; the exit code (128+n after signal n), or None if it runs on."""
+        if self.exit_code is not None:
+            return self.exit_code
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            return None
+        ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        assert ended is not None
+        self.exit_code = ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+        os.close(self.pidfd)
+        return self.exit_code
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL) and reap it."""
+        self.send_signal(signal.SIGKILL)
+        self.wait()
+
+
+def spawn(
+    flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgroup: int | None = None
+) -> Process:
+    """Start a process in new namespaces, all made by one clone(2), and run `child` there.
+
+    flags: CLONE_NEW*; child: its result is the exit code; join: descriptors of existing namespaces to enter
+    first, in this order; cgroup: descriptor of a version 2 cgroup to be born in.
+    Signals wait until the child has forgotten our handlers. Raises SyscallError.
+    """
+    if join:
+        return _spawn_joined(flags, child, join, cgroup)
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    try:
+        pid, pidfd = syscalls.clone3(flags, cgroup)
+        if pid == 0:
+            _be_child(child)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return Process(pid, pidfd)
+
+
+def _be_child(child: Callable[[], int]) -> None:
+    code = 1
+    try:
+        reset_signals()
+        code = child()
+    except BaseException as error:
+        code = report(error)
+    finally:
+        os._exit(code)  # never back into the parent's code: two of us would run it
+
+
+def reset_signals() -> None:
+    """Give every signal its default action and unblock all: a program starts as if we had never been."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _spawn_joined(
+    flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None
+) -> Process:
+    """Enter the given namespaces in a helper process and clone from there.
+
+    We must not enter them ourselves (our own mounts and network would be gone), so the helper does, and makes
+    its child ours by CLONE_PARENT. It hands back a pidfd (unix(7), SCM_RIGHTS), which means the same process
+    everywhere; the pid differs between pid namespaces.
+    """
+    import socket
+
+    ours, theirs = socket.socketpair()
+
+    def helper() -> int:
+        for descriptor in join:
+            syscalls.setns(descriptor)
+        pid, pidfd = syscalls.clone3(flags | syscalls.CLONE_PARENT, cgroup)
+        if pid == 0:
+            _be_child(child)
+        socket.send_fds(theirs, [b"pidfd"], [pidfd])
+        return 0
+
+    with ours:
+        with theirs:
+            starter = spawn(0, helper)
+        _, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
+        starter.wait()
+    if not descriptors:
+        raise EngineError("spawn", "the namespaces could not be joined", "the line above says why")
+    os.set_inheritable(descriptors[0], False)
+    return Process(pid_of(descriptors[0]), descriptors[0])
+
+
+def pid_of(pidfd: int) -> int:
+    """The number, in our pid namespace, of the process that a pidfd means: pidfd_open(2), /proc/PID/fdinfo."""
+    for line in syscalls.read_file(f"/proc/self/fdinfo/{pidfd}").splitlines():
+        if line.startswith("Pid:"):
+            return int(line.split()[1])
+    raise EngineError(f"descriptor {pidfd}", "it is not a pidfd")
+
+
+def write_id_maps(pid: int, uid_map: str, gid_map: str) -> None:
+    """Say who the inside's users are on the outside, once per user namespace: user_namespaces(7).
+
+    Each map has lines `inside outside count`. An ordinary user may map its own id only, and must deny
+    setgroups(2) first: else a process could leave a group that forbids it something.
+    Raises SyscallError; EPERM for a map that we may not write, or a second one.
+    """
+    if os.geteuid() != 0:
+        syscalls.write_file(f"/proc/{pid}/setgroups", "deny")
+    syscalls.write_file(f"/proc/{pid}/uid_map", uid_map)
+    syscalls.write_file(f"/proc/{pid}/gid_map", gid_map)
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Become a command, found on our PATH. Returns only by raising EngineError (126, 127 as in a shell)."""
+    try:
+        os.execvp(argv[0], argv)
+    except FileNotFoundError:
+        raise EngineError(argv[0], "command not found", exit_code=NOT_FOUND) from None
+    except OSError as refused:
+        why = os.strerror(refused.errno or 0)
+        raise EngineError(argv[0], why, exit_code=NOT_EXECUTABLE) from None

@@ -1,0 +1,279 @@
+"""The kernel calls of the whole engine, one thin function each, and one hook to watch them.
+
+Every function names its man page. A refused call raises SyscallError with the call, the errno and, where we
+know the usual cause, a hint. Set `observer` to see every call as it is made: `run --explain` does.
+
+Python 3.11 lacks setns, unshare and clone3, so those go through ctypes to the C library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno as errnos
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+
+from ch02_namespaces.errors import SyscallError
+
+# linux/sched.h
+CLONE_NEWTIME = 0x00000080
+CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+# linux/mount.h
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SLAVE = 0x80000
+MNT_DETACH = 0x2
+
+# linux/prctl.h, asm-generic/ioctls.h
+PR_SET_PDEATHSIG = 1
+TIOCSCTTY = 0x540E
+
+# asm/unistd.h: clone3 has one number everywhere, the old clone does not.
+SYS_CLONE3 = 435
+SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+
+LONGEST_SHOWN = 200
+
+observer: Callable[[str, int], None] | None = None
+"""Called after each call with its text, such as `sethostname("box")`, and its result (-errno if refused)."""
+
+HINTS = {
+    ("clone3", errnos.EPERM): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
+    ("clone3", errnos.ENOSPC): "too many namespaces: see /proc/sys/user/max_*_namespaces",
+    ("unshare", errnos.EPERM): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
+    ("unshare", errnos.EINVAL): "this kernel lacks that namespace, or the process has more than one thread",
+    ("setns", errnos.EINVAL): "mount and user namespaces can only be joined by a process with one thread",
+    ("mount", errnos.EPERM): "mounting needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace",
+    ("mount", errnos.ENODEV): "this kernel does not know that file system; `doctor` says what is missing",
+    ("umount2", errnos.EBUSY): "a process still uses it: `fuser -vm` names it",
+    ("sethostname", errnos.EINVAL): "a host name has at most 64 bytes",
+    ("write", errnos.EPERM): "the kernel refuses that value; user namespaces: setgroups must be denied first",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.unshare.argtypes = (ctypes.c_int,)
+_libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
+_libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+_libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_libc.mount.argtypes = (
+    *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p),
+    *(ctypes.c_ulong, ctypes.c_char_p),
+)
+_libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+# PyDLL keeps the interpreter lock during the call: the child must come back as its holder.
+_syscall = ctypes.PyDLL(None, use_errno=True).syscall
+_syscall.restype = ctypes.c_long
+
+
+class _CloneArgs(ctypes.Structure):
+    """struct clone_args, linux/sched.h."""
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            *("flags", "pidfd", "child_tid", "parent_tid", "exit_signal"),
+            *("stack", "stack_size", "tls", "set_tid", "set_tid_size", "cgroup"),
+        )
+    ]
+
+
+def flag_names(prefix: str, flags: int) -> str:
+    """The symbolic form of a bit mask: flag_names("MS_", 0x4000 | 0x40000) is "MS_REC|MS_PRIVATE"."""
+    known = ((name, value) for name, value in globals().items() if name.startswith(prefix))
+    return "|".join(name for name, value in known if flags & value) or "0"
+
+
+def _shown(argument: object) -> str:
+    if isinstance(argument, tuple):
+        return flag_names(*argument)
+    if isinstance(argument, str | bytes):
+        text = os.fsdecode(argument)
+        return ascii(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "...")
+    return "NULL" if argument is None else str(argument)
+
+
+def _checked(call: str, result: int, *arguments: object) -> int:
+    """Show a call to the observer, then raise if the result says that the kernel refused it."""
+    error = ctypes.get_errno() if result == -1 else 0
+    return _outcome(call, error, result, arguments)
+
+
+def _outcome(call: str, error: int, result: int, arguments: tuple[object, ...]) -> int:
+    if observer is None and not error:
+        return result
+    text = f"{call}({', '.join(map(_shown, arguments))})"
+    if observer is not None:
+        observer(text, -error if error else result)
+    if error:
+        raise SyscallError(text, error, HINTS.get((call, error), ""))
+    return result
+
+
+def _python(call: str, function: Callable[[], int | None], *arguments: object) -> int:
+    """The same for a call that Python's standard library makes for us."""
+    try:
+        result = function() or 0
+    except OSError as refused:
+        return _outcome(call, refused.errno or errnos.EIO, -1, arguments)
+    return _outcome(call, 0, result, arguments)
+
+
+# ---------------------------------------------------------------- processes and namespaces
+
+
+def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
+    """Fork into new namespaces, all made at once: clone(2).
+
+    flags: CLONE_NEW* and CLONE_PARENT; cgroup: descriptor of a version 2 cgroup in which the child starts.
+    Returns (pid, pidfd) in the parent and (0, -1) in the child. As after os.fork(), the child is a copy with
+    a single thread; it should end in execve() or os._exit(). Raises SyscallError.
+    """
+    pidfd = ctypes.c_int(-1)
+    arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
+    if not flags & CLONE_PARENT:  # a child given to our own parent tells it by the signal that we are known by
+        arguments.exit_signal = signal.SIGCHLD
+    if cgroup is not None:
+        arguments.flags |= CLONE_INTO_CGROUP
+        arguments.cgroup = cgroup
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = _syscall(SYS_CLONE3, ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
+    if pid == -1 and ctypes.get_errno() == errnos.ENOSYS and cgroup is None:
+        pid = _clone(flags, pidfd)
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        return 0, -1
+    ctypes.pythonapi.PyOS_AfterFork_Parent()
+    shown = flags | (CLONE_INTO_CGROUP if cgroup is not None else 0)
+    return _checked("clone3", pid, ("CLONE_", shown)), pidfd.value
+
+
+def _clone(flags: int, pidfd: ctypes.c_int) -> int:
+    """The older call, for sandboxes whose seccomp filter answers ENOSYS to clone3. It has no CLONE_NEWTIME."""
+    if flags & CLONE_NEWTIME:
+        ctypes.set_errno(errnos.ENOSYS)
+        return -1
+    exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD
+    number = SYS_CLONE[os.uname().machine]
+    first = ctypes.c_ulong(flags | CLONE_PIDFD | exit_signal)
+    pid: int = _syscall(number, first, None, ctypes.byref(pidfd), None, None)
+    return pid
+
+
+def unshare(flags: int) -> None:
+    """Leave the given namespaces for new ones: unshare(2). CLONE_NEWPID and CLONE_NEWTIME act on children."""
+    _checked("unshare", _libc.unshare(flags), ("CLONE_", flags))
+
+
+def setns(descriptor: int, kind: int = 0) -> None:
+    """Join a namespace by descriptor: setns(2). The descriptor is of /proc/PID/ns/*, or a pidfd with `kind` flags."""
+    _checked("setns", _libc.setns(descriptor, kind), descriptor, ("CLONE_", kind))
+
+
+def pidfd_open(pid: int) -> int:
+    """A descriptor that means this process and no other, also when its number is used again: pidfd_open(2)."""
+    return _python("pidfd_open", lambda: os.pidfd_open(pid), pid)
+
+
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """Send a signal to the process of a pidfd: pidfd_send_signal(2). ESRCH when it is gone."""
+    _python("pidfd_send_signal", lambda: signal.pidfd_send_signal(pidfd, number), pidfd, int(number))
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send us this signal when our parent ends: PR_SET_PDEATHSIG(2const)."""
+    _checked("prctl", _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), ("PR_SET_", PR_SET_PDEATHSIG), number)
+
+
+def setsid() -> None:
+    """Become leader of a new session without a controlling terminal: setsid(2)."""
+    _python("setsid", os.setsid)
+
+
+def set_controlling_terminal(descriptor: int) -> None:
+    """Make this terminal the one of our session, so that Ctrl-C reaches us: TIOCSCTTY(2const)."""
+    _python("ioctl", lambda: fcntl.ioctl(descriptor, TIOCSCTTY, 0), descriptor, ("TIOCSCTTY", TIOCSCTTY))
+
+
+def execve(path: str, argv: Sequence[bytes], environment: Mapping[bytes, bytes]) -> None:
+    """Replace this process by a program: execve(2). Returns only by raising SyscallError."""
+    if observer is not None:  # a call that succeeds never comes back to be shown
+        observer(f"execve({_shown(path)}, [{', '.join(map(_shown, argv))}], {len(environment)} variables)", 0)
+    try:
+        os.execve(path, argv, environment)  # noqa: S606
+    except OSError as refused:
+        raise SyscallError(f"execve({_shown(path)})", refused.errno or errnos.EIO) from None
+
+
+# ---------------------------------------------------------------- mounts and names
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
+    """Attach a file system, or change how one is attached: mount(2)."""
+    encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
+    result = _libc.mount(*encoded[:3], flags, encoded[3])
+    _checked("mount", result, source, target, kind, ("MS_", flags), data)
+
+
+def umount(target: str, flags: int = 0) -> None:
+    """Detach a file system: umount2(2). MNT_DETACH lets go of one that is still in use."""
+    _checked("umount2", _libc.umount2(os.fsencode(target), flags), target, ("MNT_", flags))
+
+
+def sethostname(name: str) -> None:
+    """Name the machine, or the container, if the UTS namespace is its own: sethostname(2). At most 64 bytes."""
+    encoded = os.fsencode(name)
+    _checked("sethostname", _libc.sethostname(encoded, len(encoded)), name)
+
+
+# ---------------------------------------------------------------- files of /proc and /sys
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a control file, such as /proc/PID/uid_map or memory.max, in the one write(2) that the kernel expects."""
+
+    def once() -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_TRUNC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+    _python("write", once, path, text)
+
+
+def read_file(path: str) -> str:
+    """The text of a control file, without the newline at its end. Reading is not shown to the observer."""
+    try:
+        with open(path) as file:
+            return file.read().rstrip("\n")
+    except OSError as refused:
+        raise SyscallError(f'read("{path}")', refused.errno or errnos.EIO) from None
+
+
+def mkdir(path: str, mode: int = 0o755) -> None:
+    """Make a directory: mkdir(2). In a cgroup file system this makes a cgroup."""
+    _python("mkdir", lambda: os.mkdir(path, mode), path)
+
+
+def rmdir(path: str) -> None:
+    """Remove an empty directory: rmdir(2). In a cgroup file system: a cgroup without processes."""
+    _python("rmdir", lambda: os.rmdir(path), path)
