@@ -113,9 +113,7 @@ class Process:
         self.wait()
 
 
-def spawn(
-    flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgroup: int | None = None
-) -> Process:
+def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgroup: int | None = None) -> Process:
     """Start a process in new namespaces, all made by one clone(2), and run `child` there.
 
     flags: CLONE_NEW*; child: its result is the exit code; join: descriptors of existing namespaces to enter
@@ -154,9 +152,7 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _spawn_joined(
-    flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None
-) -> Process:
+def _spawn_joined(flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None) -> Process:
     """Enter the given namespaces in a helper process and clone from there.
 
     We must not enter them ourselves (our own mounts and network would be gone), so the helper does, and makes
@@ -208,7 +204,7 @@ def write_id_maps(pid: int, uid_map: str, gid_map: str) -> None:
     syscalls.write_file(f"/proc/{pid}/gid_map", gid_map)
 
 
-def run_command(argv: Sequence[str]) -> int:
+def run_command(argv: list[str]) -> int:
     """Become a command, found on our PATH. Returns only by raising EngineError (126, 127 as in a shell)."""
     try:
         os.execvp(argv[0], argv)

@@ -13,7 +13,7 @@ import errno as errnos
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from ch02_namespaces.errors import SyscallError
 
@@ -56,12 +56,21 @@ observer: Callable[[str, int], None] | None = None
 """Called after each call with its text, such as `sethostname("box")`, and its result (-errno if refused)."""
 
 HINTS = {
-    ("clone3", errnos.EPERM): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
+    (
+        "clone3",
+        errnos.EPERM,
+    ): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
     ("clone3", errnos.ENOSPC): "too many namespaces: see /proc/sys/user/max_*_namespaces",
-    ("unshare", errnos.EPERM): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
+    (
+        "unshare",
+        errnos.EPERM,
+    ): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
     ("unshare", errnos.EINVAL): "this kernel lacks that namespace, or the process has more than one thread",
     ("setns", errnos.EINVAL): "mount and user namespaces can only be joined by a process with one thread",
-    ("mount", errnos.EPERM): "mounting needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace",
+    (
+        "mount",
+        errnos.EPERM,
+    ): "mounting needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace",
     ("mount", errnos.ENODEV): "this kernel does not know that file system; `doctor` says what is missing",
     ("umount2", errnos.EBUSY): "a process still uses it: `fuser -vm` names it",
     ("sethostname", errnos.EINVAL): "a host name has at most 64 bytes",
@@ -213,12 +222,12 @@ def set_controlling_terminal(descriptor: int) -> None:
     _python("ioctl", lambda: fcntl.ioctl(descriptor, TIOCSCTTY, 0), descriptor, ("TIOCSCTTY", TIOCSCTTY))
 
 
-def execve(path: str, argv: Sequence[bytes], environment: Mapping[bytes, bytes]) -> None:
+def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> None:
     """Replace this process by a program: execve(2). Returns only by raising SyscallError."""
     if observer is not None:  # a call that succeeds never comes back to be shown
         observer(f"execve({_shown(path)}, [{', '.join(map(_shown, argv))}], {len(environment)} variables)", 0)
     try:
-        os.execve(path, argv, environment)  # noqa: S606
+        os.execve(path, argv, environment)
     except OSError as refused:
         raise SyscallError(f"execve({_shown(path)})", refused.errno or errnos.EIO) from None
 

@@ -1,0 +1,3 @@
+from ch03_run.cli import entry_point
+
+entry_point()
