@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Iterator
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import Limits, make_directory, write_limit
 
-VERSION = 1
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOOR = "tasks"  # the file by which a single thread moves itself in
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
 UNLIMITED = -1
 
@@ -139,6 +141,6 @@ def kill(directory: str) -> None:
     try:
         for group, _, _ in os.walk(directory):
             for pid in syscalls.read_file(f"{group}/cgroup.procs").split():
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(int(pid), syscalls.SIGKILL)
     finally:
         freeze(directory, False)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import Limits, make_directory, write_limit
 
-VERSION = 2
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOOR = "cgroup.procs"  # the file by which a single thread moves itself in
 CPU_PERIOD = 100_000  # microseconds, the kernel's default
 UNLIMITED = -1
 

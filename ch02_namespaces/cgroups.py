@@ -10,12 +10,15 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterable
-from types import ModuleType
 
 from ch02_namespaces import cgroup_v1, cgroup_v2, syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.limits import Limits
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
 
 PARENT = "mydocker"
 V2_NAMES = {"blkio": "io"}
@@ -100,7 +103,7 @@ class Cgroup:
         self.path = path.strip("/")
         self.hierarchies = list(hierarchies() if mounted is None else mounted)
         self._lock: int | None = None
-        self._birthplace = ""
+        self._doors: list[int] = []
 
     def directory(self, controller: str | None = None) -> str:
         """The group's directory in the hierarchy of a controller; without one, in the first hierarchy.
@@ -149,7 +152,10 @@ class Cgroup:
             self._make(hierarchy)
 
     def close(self) -> None:
-        """Let go of the lock; the group stays."""
+        """Close the lock and the doors; the group stays."""
+        for descriptor in self._doors:
+            os.close(descriptor)
+        self._doors.clear()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -165,17 +171,30 @@ class Cgroup:
             hierarchy.version.apply(self._in(hierarchy), hierarchy.controllers, limits)
 
     def add(self, pid: int) -> None:
-        """Move a process into the group, with all its threads, where it is not in it by birth."""
+        """Move a process into the group, with all its threads. Slow on version 1: the kernel waits for all forks of
+        the machine to pause (about 15 ms); where a process can move itself, join() is the way."""
         for directory in self.directories():
-            if directory != self._birthplace or pid not in self.processes():
-                syscalls.write_file(f"{directory}/cgroup.procs", str(pid))
+            syscalls.write_file(f"{directory}/cgroup.procs", str(pid))
+
+    def open_doors(self) -> None:
+        """Open the files by which a child of ours can join(). The right to is checked here, when they are opened."""
+        for hierarchy in self.hierarchies:
+            path = f"{self._in(hierarchy)}/{hierarchy.version.DOOR}"
+            self._doors.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+
+    def join(self) -> None:
+        """Move this process, which must have one thread, into the group, where it is not in it by birth. "0" is the
+        writer itself. Nothing has to be locked for that: it takes a fiftieth of the time of add()."""
+        born_here = f"0::/{self.path}" in syscalls.read_file("/proc/self/cgroup").splitlines()
+        for hierarchy, door in zip(self.hierarchies, self._doors, strict=True):
+            if hierarchy.version is not cgroup_v2 or not born_here:
+                syscalls.write(door, f"{self._in(hierarchy)}/{hierarchy.version.DOOR}", "0")
 
     def open_birthplace(self) -> int | None:
         """A descriptor for CLONE_INTO_CGROUP, by which a process is born in the group; None on version 1 alone."""
         if self.hierarchies[0].version is not cgroup_v2:
             return None
-        self._birthplace = self.directory()
-        return os.open(self._birthplace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.open(self.directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def processes(self) -> list[int]:
         """The pids of the group, those of groups below it left out."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from collections.abc import Callable, Iterable, Sequence
+from errno import ESRCH
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, SyscallError, report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 KINDS = {
     "user": syscalls.CLONE_NEWUSER,
@@ -90,7 +93,7 @@ class Process:
         try:
             syscalls.pidfd_send_signal(self.pidfd, number)
         except SyscallError as error:
-            if error.errno != 3:  # ESRCH
+            if error.errno != ESRCH:
                 raise
 
     def wait(self, timeout: float | None = None) -> int | None:
@@ -109,7 +112,7 @@ class Process:
 
     def kill(self) -> None:
         """End it at once (SIGKILL) and reap it."""
-        self.send_signal(signal.SIGKILL)
+        self.send_signal(syscalls.SIGKILL)
         self.wait()
 
 
@@ -118,38 +121,30 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
 
     flags: CLONE_NEW*; child: its result is the exit code; join: descriptors of existing namespaces to enter
     first, in this order; cgroup: descriptor of a version 2 cgroup to be born in.
-    Signals wait until the child has forgotten our handlers. Raises SyscallError.
+    Signals wait until the child has left our handlers behind. Raises SyscallError.
     """
     if join:
         return _spawn_joined(flags, child, join, cgroup)
-    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    blocked = syscalls.block_signals(syscalls.SIGNALS)
     try:
         pid, pidfd = syscalls.clone3(flags, cgroup)
         if pid == 0:
             _be_child(child)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        syscalls.block_signals(blocked)
     return Process(pid, pidfd)
 
 
 def _be_child(child: Callable[[], int]) -> None:
     code = 1
     try:
-        reset_signals()
+        syscalls.default_signals()
+        syscalls.block_signals(())
         code = child()
     except BaseException as error:
         code = report(error)
     finally:
         os._exit(code)  # never back into the parent's code: two of us would run it
-
-
-def reset_signals() -> None:
-    """Give every signal its default action and unblock all: a program starts as if we had never been."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is not signal.SIG_DFL:
-            signal.signal(number, signal.SIG_DFL)
-    signal.set_wakeup_fd(-1)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _spawn_joined(flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None) -> Process:

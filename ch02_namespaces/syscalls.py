@@ -12,10 +12,18 @@ import ctypes
 import errno as errnos
 import fcntl
 import os
-import signal
-from collections.abc import Callable, Mapping
 
 from ch02_namespaces.errors import SyscallError
+
+TYPE_CHECKING = False  # for the type checker alone: each import that `run` does without makes it faster
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+# asm-generic/signal.h. Python's signal module would bring enum, re and 4 ms with it.
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2, SIGTERM = 1, 2, 3, 9, 10, 12, 15
+SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH = 17, 18, 19, 20, 21, 22, 28
+SIGNALS = range(1, 65)
+SIG_DFL, SIG_SETMASK = 0, 2
 
 # linux/sched.h
 CLONE_NEWTIME = 0x00000080
@@ -48,6 +56,7 @@ TIOCSCTTY = 0x540E
 
 # asm/unistd.h: clone3 has one number everywhere, the old clone does not.
 SYS_CLONE3 = 435
+SYS_PIDFD_SEND_SIGNAL = 424
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 
 LONGEST_SHOWN = 200
@@ -86,6 +95,10 @@ _libc.mount.argtypes = (
     *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p),
     *(ctypes.c_ulong, ctypes.c_char_p),
 )
+_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_libc.signal.restype = ctypes.c_void_p
+_libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 # PyDLL keeps the interpreter lock during the call: the child must come back as its holder.
@@ -152,20 +165,21 @@ def _python(call: str, function: Callable[[], int | None], *arguments: object) -
 def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     """Fork into new namespaces, all made at once: clone(2).
 
-    flags: CLONE_NEW* and CLONE_PARENT; cgroup: descriptor of a version 2 cgroup in which the child starts.
+    flags: CLONE_NEW* and CLONE_PARENT; cgroup: descriptor of a version 2 cgroup in which the child starts, where
+    the kernel can.
     Returns (pid, pidfd) in the parent and (0, -1) in the child. As after os.fork(), the child is a copy with
     a single thread; it should end in execve() or os._exit(). Raises SyscallError.
     """
     pidfd = ctypes.c_int(-1)
     arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
     if not flags & CLONE_PARENT:  # a child given to our own parent tells it by the signal that we are known by
-        arguments.exit_signal = signal.SIGCHLD
+        arguments.exit_signal = SIGCHLD
     if cgroup is not None:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = _syscall(SYS_CLONE3, ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
-    if pid == -1 and ctypes.get_errno() == errnos.ENOSYS and cgroup is None:
+    if pid == -1 and ctypes.get_errno() == errnos.ENOSYS:
         pid = _clone(flags, pidfd)
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
@@ -176,11 +190,12 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
 
 
 def _clone(flags: int, pidfd: ctypes.c_int) -> int:
-    """The older call, for sandboxes whose seccomp filter answers ENOSYS to clone3. It has no CLONE_NEWTIME."""
+    """The older call, for sandboxes whose seccomp filter answers ENOSYS to clone3. It has no CLONE_NEWTIME
+    and no birth cgroup: the child must join by itself."""
     if flags & CLONE_NEWTIME:
         ctypes.set_errno(errnos.ENOSYS)
         return -1
-    exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD
+    exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
     number = SYS_CLONE[os.uname().machine]
     first = ctypes.c_ulong(flags | CLONE_PIDFD | exit_signal)
     pid: int = _syscall(number, first, None, ctypes.byref(pidfd), None, None)
@@ -204,10 +219,11 @@ def pidfd_open(pid: int) -> int:
 
 def pidfd_send_signal(pidfd: int, number: int) -> None:
     """Send a signal to the process of a pidfd: pidfd_send_signal(2). ESRCH when it is gone."""
-    _python("pidfd_send_signal", lambda: signal.pidfd_send_signal(pidfd, number), pidfd, int(number))
+    result = _syscall(SYS_PIDFD_SEND_SIGNAL, pidfd, number, None, 0)
+    _checked("pidfd_send_signal", result, pidfd, number)
 
 
-def die_with_parent(number: int = signal.SIGKILL) -> None:
+def die_with_parent(number: int = SIGKILL) -> None:
     """Have the kernel send us this signal when our parent ends: PR_SET_PDEATHSIG(2const)."""
     _checked("prctl", _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), ("PR_SET_", PR_SET_PDEATHSIG), number)
 
@@ -230,6 +246,39 @@ def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> 
         os.execve(path, argv, environment)
     except OSError as refused:
         raise SyscallError(f"execve({_shown(path)})", refused.errno or errnos.EIO) from None
+
+
+# ---------------------------------------------------------------- signals
+
+
+def _signal_set(numbers: Iterable[int]) -> ctypes.Array[ctypes.c_ulong]:
+    """A sigset_t of the C library: 1024 bits, signal n is bit n-1."""
+    words = (ctypes.c_ulong * 16)()
+    for number in numbers:
+        words[0] |= 1 << (number - 1)
+    return words
+
+
+def block_signals(numbers: Iterable[int]) -> list[int]:
+    """Let these signals wait, and no others; returns those that waited before: sigprocmask(2)."""
+    before = (ctypes.c_ulong * 16)()
+    result = _libc.sigprocmask(SIG_SETMASK, _signal_set(numbers), before)
+    if result:
+        raise SyscallError("sigprocmask", ctypes.get_errno())
+    return [number for number in SIGNALS if before[0] >> (number - 1) & 1]
+
+
+def signalfd(numbers: Iterable[int]) -> int:
+    """A descriptor from which blocked signals are read, 128 bytes each, the number in the first four: signalfd(2)."""
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    return _checked("signalfd", _libc.signalfd(-1, _signal_set(numbers), flags), -1, "set", flags)
+
+
+def default_signals() -> None:
+    """Give every signal its default action, as signal(7) lists them. Python ignores SIGPIPE and SIGXFSZ, and what is
+    ignored stays so across execve(2)."""
+    for number in SIGNALS:
+        _libc.signal(number, SIG_DFL)  # SIGKILL, SIGSTOP and the C library's own two refuse, as they must
 
 
 # ---------------------------------------------------------------- mounts and names
@@ -267,6 +316,11 @@ def write_file(path: str, text: str) -> None:
             os.close(descriptor)
 
     _python("write", once, path, text)
+
+
+def write(descriptor: int, path: str, text: str) -> None:
+    """Write to a control file that is open already; `path` is its name for the observer and for errors."""
+    _python("write", lambda: os.write(descriptor, text.encode()), path, text)
 
 
 def read_file(path: str) -> str:

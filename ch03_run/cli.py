@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
+from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, number, whole_number
+from ch02_namespaces.command_line import main as run_command_line
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import Limits, format_size, parse_size
 from ch03_run.command import Command, environment
-from ch03_run.command_line import CliCommand, dispatch, leave
 from ch03_run.container import Container, Part, run
 from ch03_run.foreground import Foreground
 from ch03_run.isolation import (
@@ -25,32 +25,33 @@ from ch03_run.resources import Resources
 from ch03_run.terminal import Streams, Terminal
 
 
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of `run`. Those with one dash and a word are the book's spellings."""
-    flag = parser.add_argument
-    flag("-i", "--interactive", action="store_true", help="keep standard input open")
-    flag("-t", "--tty", action="store_true", help="a terminal of its own")
-    flag("-ti", "-it", action="store_true", help="both")
-    flag("-e", "--env", metavar="NAME[=VALUE]", action="append", default=[], help="set an environment variable")
-    flag("--hostname", metavar="NAME", help="host name (default: the container's id)")
-    flag("-m", "--memory", metavar="SIZE", help="memory limit, such as 64m")
-    flag("--memory-swap", metavar="SIZE", help="memory and swap together; -1 is unlimited")
-    flag("-c", "--cpu-shares", "-cpushare", metavar="N", type=int, help="weight against others, 1024 is usual")
-    flag("--cpus", metavar="N", type=float, help="processors' worth of time, such as 0.5")
-    flag("--cpuset-cpus", "-cpuset", metavar="LIST", help="processors it may run on, such as 0-2,4")
-    flag("--pids-limit", metavar="N", type=int, help="most processes at one time; -1 is unlimited")
-    flag("--explain", action="store_true", help="tell each stage, part and system call as it happens")
-    flag("command", metavar="COMMAND ...", nargs=argparse.REMAINDER, help="what to run, with its arguments")
+def memory_and_swap(text: str) -> int:
+    return -1 if text == "-1" else parse_size(text)
 
 
-def limits_of(options: argparse.Namespace) -> Limits:
+RUN_FLAGS = [
+    Flag("-i", "--interactive", help="keep standard input open"),
+    Flag("-t", "--tty", help="a terminal of its own"),
+    Flag("-e", "--env", value="NAME[=VALUE]", many=True, help="set an environment variable"),
+    Flag("--hostname", value="NAME", help="host name (default: the container's id)"),
+    Flag("-m", "--memory", value="SIZE", convert=parse_size, help="memory limit, such as 64m"),
+    Flag("--memory-swap", value="SIZE", convert=memory_and_swap, help="memory and swap together; -1 is unlimited"),
+    Flag(
+        "-c", "-cpushare", "--cpu-shares", value="N", convert=whole_number, help="weight against others, usually 1024"
+    ),
+    Flag("--cpus", value="N", convert=number, help="processors' worth of time, such as 0.5"),
+    Flag("-cpuset", "--cpuset-cpus", value="LIST", help="processors it may run on, such as 0-2,4"),
+    Flag("--pids-limit", value="N", convert=whole_number, help="most processes at one time; -1 is unlimited"),
+    Flag("--explain", help="tell each stage, part and system call as it happens"),
+]
+"""The flags of `run`. Those with one dash and a word are the book's spellings."""
+
+
+def limits_of(options: Options) -> Limits:
     """The Limits that the flags ask for. Raises EngineError."""
-    swap = options.memory_swap
-    if swap is not None:
-        swap = -1 if swap == "-1" else parse_size(swap)
     return Limits(
-        memory=None if options.memory is None else parse_size(options.memory),
-        memory_swap=swap,
+        memory=options.memory,
+        memory_swap=options.memory_swap,
         cpu_shares=options.cpu_shares,
         cpus=options.cpus,
         cpuset_cpus=options.cpuset_cpus,
@@ -58,21 +59,19 @@ def limits_of(options: argparse.Namespace) -> Limits:
     )
 
 
-def streams_of(options: argparse.Namespace) -> Streams | Terminal:
+def streams_of(options: Options) -> Streams | Terminal:
     """The part for the standard streams that the flags ask for. Raises EngineError."""
-    interactive = options.interactive or options.ti
-    return Terminal(interactive) if options.tty or options.ti else Streams(interactive)
+    return Terminal(options.interactive) if options.tty else Streams(options.interactive)
 
 
-def command_of(words: list[str], options: argparse.Namespace) -> Command:
-    """The command from what the command line has left. Raises EngineError when there is none."""
-    argv = words[1:] if words[:1] == ["--"] else words
+def command_of(argv: list[str], options: Options) -> Command:
+    """The command from what is left of the command line. Raises EngineError when there is none."""
     if not argv:
         raise EngineError("run", "there is no command to run", "run -ti sh")
-    return Command(argv, environment(options.env, terminal=options.tty or options.ti))
+    return Command(argv, environment(options.env, terminal=options.tty))
 
 
-def parts_of(options: argparse.Namespace, id: str, streams: Part) -> list[Part]:
+def parts_of(options: Options, id: str, streams: Part) -> list[Part]:
     """What a container of chapter 3 consists of, in order."""
     rootless = [UserNamespace()] if os.geteuid() != 0 else []
     return [
@@ -93,15 +92,15 @@ def new_id() -> str:
     return os.urandom(6).hex()
 
 
-def run_command(options: argparse.Namespace) -> int:
+def run_command(options: Options) -> int:
     """`run`: create, start, wait, delete; the command's exit code."""
     id = new_id()
     streams = streams_of(options)
-    container = Container(id, command_of(options.command, options), parts_of(options, id, streams))
+    container = Container(id, command_of(options.operands, options), parts_of(options, id, streams))
     return run_in_foreground(container, streams, options)
 
 
-def run_in_foreground(container: Container, streams: Streams | Terminal, options: argparse.Namespace) -> int:
+def run_in_foreground(container: Container, streams: Streams | Terminal, options: Options) -> int:
     """Run a container with the user watching; tell them if it ran out of memory."""
     if options.explain:
         from ch03_run.explain import narrate
@@ -109,16 +108,18 @@ def run_in_foreground(container: Container, streams: Streams | Terminal, options
         narrate(container)
     code = run(container, Foreground(streams).attend)
     if container.out_of_memory:
-        limit = format_size(parse_size(options.memory)) if options.memory else "the limit of a group above it"
+        limit = format_size(options.memory) if options.memory else "the limit of a group above it"
         print(f"mydocker: out of memory: the kernel killed a process at the limit of {limit} (-m)", file=sys.stderr)
     return code
 
 
-COMMANDS = {"run": CliCommand("Run a command in a new container.", add_run_flags, run_command)}
+COMMANDS = {
+    "run": CliCommand("Run a command in a new container.", RUN_FLAGS, "COMMAND [ARGUMENT ...]", run_command),
+}
 
 
 def main(arguments: list[str]) -> int:
-    return dispatch(COMMANDS, arguments)
+    return run_command_line(COMMANDS, arguments)
 
 
 def entry_point() -> None:

@@ -12,14 +12,16 @@ Book sections 3.1.2 and 3.3.
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import os
-from collections.abc import Callable, Sequence
 
 from ch02_namespaces import namespaces
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ATTACHED, START, READY, FAILED = b"a", b"s", b"r", b"f"
 
@@ -234,8 +236,10 @@ def _run_stage(stage: str, part: Part, container: Container) -> None:
 
 
 def _tell(container: Container, word: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it died: the report, or its absence, says so
+    try:
         os.write(container._go.writer, word)
+    except BrokenPipeError:
+        return  # it died: the report, or its absence, says so
 
 
 def _expect_ready(container: Container) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import select
-import signal
+import struct
 
-from ch02_namespaces import namespaces
+from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces.errors import SyscallError
 from ch03_run.container import Container
 from ch03_run.terminal import Streams, Terminal
 
-FORWARDED = (
-    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
-    *(signal.SIGUSR1, signal.SIGUSR2),
-)
-OURS = (signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+FORWARDED = [
+    *(syscalls.SIGHUP, syscalls.SIGINT, syscalls.SIGQUIT, syscalls.SIGTERM),
+    *(syscalls.SIGUSR1, syscalls.SIGUSR2),
+]
+OURS = [syscalls.SIGTSTP, syscalls.SIGCONT, syscalls.SIGWINCH]
+SIGNAL_RECORD = 128  # struct signalfd_siginfo
 
 
 class Foreground:
@@ -31,11 +33,9 @@ class Foreground:
         self._fatal = 0
         if isinstance(streams, Streams) and streams.interactive:
             _wait_for_foreground()
-        self._signals, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in (*FORWARDED, *OURS):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP: leave it so
-                signal.signal(number, lambda *_: None)  # the wake-up descriptor carries it: signal.set_wakeup_fd
+        self._forwarded = [number for number in FORWARDED if not _is_ignored(number)]
+        syscalls.block_signals([*self._forwarded, *OURS])
+        self._signals = syscalls.signalfd([*self._forwarded, *OURS])
 
     def attend(self, container: Container) -> int:
         """Wait for the container; its exit code. To be given to container.run()."""
@@ -84,33 +84,34 @@ class Foreground:
         return 128 + self._fatal if self._fatal else code
 
     def _take_signals(self, container: Container) -> None:
-        for number in os.read(self._signals, 512):
-            if number == signal.SIGTSTP:
+        records = os.read(self._signals, 16 * SIGNAL_RECORD)
+        for number in struct.unpack("I124x" * (len(records) // SIGNAL_RECORD), records):
+            if number == syscalls.SIGTSTP:
                 self._pause(container)
-            elif number in (signal.SIGWINCH, signal.SIGCONT):
+            elif number in (syscalls.SIGWINCH, syscalls.SIGCONT):
                 self._refresh_terminal()
-            elif number in FORWARDED:
+            else:
                 self._forward(container, number)
 
     def _forward(self, container: Container, number: int) -> None:
         assert container.process is not None
         if would_be_lost(container.process.pid, number):
             self._fatal = number
-            number = signal.SIGKILL
+            number = syscalls.SIGKILL
         container.process.send_signal(number)
 
     def _pause(self, container: Container) -> None:
         """Ctrl-Z: stop the container's processes and then ourselves; go on with them when we are continued."""
         assert container.process is not None
         pids = namespaces.of_process(container.process.pid)["pid"]
-        _signal_all(pids, signal.SIGSTOP)
+        _signal_all(pids, syscalls.SIGSTOP)
         if self.terminal is not None:
             self.terminal.restore()
-        previous = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)  # here we sleep until SIGCONT
-        signal.signal(signal.SIGTSTP, previous)
+        syscalls.block_signals(self._forwarded)
+        os.kill(os.getpid(), syscalls.SIGTSTP)  # here we sleep until SIGCONT
+        syscalls.block_signals([*self._forwarded, *OURS])
         self._refresh_terminal()
-        _signal_all(pids, signal.SIGCONT)
+        _signal_all(pids, syscalls.SIGCONT)
 
     def _refresh_terminal(self) -> None:
         if self.terminal is not None:
@@ -121,8 +122,16 @@ class Foreground:
 def would_be_lost(pid: int, number: int) -> bool:
     """Whether PID 1 drops a signal that would end another process: neither caught nor ignored. signal(7)."""
     status = _status(pid)
-    bit = 1 << (number - 1)
-    return not (int(status.get("SigCgt", "0"), 16) | int(status.get("SigIgn", "0"), 16)) & bit
+    return not (_has(status, "SigCgt", number) or _has(status, "SigIgn", number))
+
+
+def _is_ignored(number: int) -> bool:
+    """Whether whoever started us wants a signal ignored, as nohup(1) does with SIGHUP. Then it is not for us."""
+    return _has(_status(os.getpid()), "SigIgn", number)
+
+
+def _has(status: dict[str, str], field: str, number: int) -> bool:
+    return bool(int(status.get(field, "0"), 16) >> (number - 1) & 1)
 
 
 def _status(pid: int) -> dict[str, str]:
@@ -151,8 +160,8 @@ def _signal_member(pid: int, pid_namespace: int, number: int) -> None:
         return
     try:
         if os.stat(f"/proc/{pid}/ns/pid").st_ino == pid_namespace:
-            signal.pidfd_send_signal(pidfd, number)
-    except (FileNotFoundError, ProcessLookupError):
+            syscalls.pidfd_send_signal(pidfd, number)
+    except (FileNotFoundError, SyscallError):  # it has ended
         return
     finally:
         os.close(pidfd)
@@ -161,7 +170,7 @@ def _signal_member(pid: int, pid_namespace: int, number: int) -> None:
 def _wait_for_foreground() -> None:
     """Stop like any job that wants to read the terminal in the background, until `fg`: tcsetpgrp(3), SIGTTIN."""
     if os.isatty(0) and _in_background():
-        os.kill(os.getpid(), signal.SIGTTIN)
+        os.kill(os.getpid(), syscalls.SIGTTIN)
 
 
 def _in_background() -> bool:

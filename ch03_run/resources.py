@@ -13,8 +13,8 @@ from ch03_run.container import Container, Part
 class Resources(Part):
     """A cgroup for the container, with its limits.
 
-    The process is in its cgroup before it does anything: on version 2 it is born there, on version 1 it waits until
-    attach has moved it.
+    The process is in its cgroup before it does anything: on version 2 it is born there, on version 1 to join is the
+    first thing that it does. So this is the first part in the list.
     """
 
     section = "2.2.3, 3.2"
@@ -34,6 +34,7 @@ class Resources(Part):
         cgroup.create()
         self.cgroup = cgroup
         cgroup.set(self.limits)
+        cgroup.open_doors()
         container.birth_cgroup = cgroup.open_birthplace()
 
     def _do_without(self) -> None:
@@ -45,10 +46,9 @@ class Resources(Part):
                 "run as root, or below `systemd-run --user --scope`",
             )
 
-    def attach(self, container: Container) -> None:
-        assert container.process is not None
+    def enter(self, container: Container) -> None:
         if self.cgroup is not None:
-            self.cgroup.add(container.process.pid)
+            self.cgroup.join()
 
     def cleanup(self, container: Container) -> None:
         if container.birth_cgroup is not None:
