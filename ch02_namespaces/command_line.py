@@ -148,7 +148,7 @@ def main(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: 
 
 
 def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str) -> int:
-    """The same, with errors raised: for a command that has commands of its own. program: all words before `arguments`."""
+    """The same, with errors raised: for a command that has commands of its own. program: the words before."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview(commands, program))
         return 0 if arguments else 125
@@ -180,6 +180,8 @@ def usage(program: str, command: CliCommand) -> str:
 
 def leave(code: int) -> NoReturn:
     """End the program. What Python does at its end, such as freeing every object, would only take time: 3 ms."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = report(error)
     os._exit(code)

@@ -48,6 +48,8 @@ def report(error: BaseException) -> int:
         sys.excepthook(type(error), error, error.__traceback__)
     if isinstance(error, KeyboardInterrupt):
         return 130
+    if isinstance(error, BrokenPipeError):  # our reader has left, as in `... | head -1`
+        return 141
     line = str(error) if isinstance(error, EngineError | OSError) else f"{type(error).__name__}: {error}"
     one_line = " ".join(line.split())
     os.write(2, os.fsencode(f"mydocker: {one_line}\n"))

@@ -44,7 +44,7 @@ def of_process(pid: int | str = "self") -> dict[str, int]:
                 raise EngineError(f"namespaces of {pid}", "there is no such process") from None
             continue  # this kernel was built without this kind
         except OSError as refused:
-            raise SyscallError(f'stat("{path}")', refused.errno or 0, "other users' need root") from None
+            raise SyscallError(f'stat("{path}")', refused.errno or 0, "to look at others takes CAP_SYS_PTRACE") from None
     return found
 
 
@@ -186,7 +186,7 @@ def pid_of(pidfd: int) -> int:
     raise EngineError(f"descriptor {pidfd}", "it is not a pidfd")
 
 
-def write_id_maps(pid: int, uid_map: str, gid_map: str) -> None:
+def write_id_maps(pid: int | str, uid_map: str, gid_map: str) -> None:
     """Say who the inside's users are on the outside, once per user namespace: user_namespaces(7).
 
     Each map has lines `inside outside count`. An ordinary user may map its own id only, and must deny

@@ -1,0 +1,3 @@
+from ch02_namespaces.cli import entry_point
+
+entry_point()
