@@ -30,7 +30,7 @@ KINDS = {
 
 
 def of_process(pid: int | str = "self") -> dict[str, int]:
-    """The namespaces of a process: kind to inode number. Two processes share one if the numbers are equal.
+    """Namespaces of a process: kind to inode number. Two processes share one if the numbers are equal.
 
     Raises SyscallError: ENOENT when there is no such process, EACCES when it is somebody else's. Source: namespaces(7).
     """

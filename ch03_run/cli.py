@@ -102,11 +102,12 @@ def run_command(options: Options) -> int:
 
 def run_in_foreground(container: Container, streams: Streams | Terminal, options: Options) -> int:
     """Run a container with the user watching; tell them if it ran out of memory."""
+    foreground = Foreground(streams)
     if options.explain:
         from ch03_run.explain import narrate
 
         narrate(container)
-    code = run(container, Foreground(streams).attend)
+    code = run(container, foreground.attend)
     if container.out_of_memory:
         limit = format_size(options.memory) if options.memory else "the limit of a group above it"
         print(f"mydocker: out of memory: the kernel killed a process at the limit of {limit} (-m)", file=sys.stderr)

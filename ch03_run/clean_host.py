@@ -1,0 +1,50 @@
+"""`make clean-host`: take away what killed exercises may have left on this machine, and say what it was."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ch02_namespaces import cgroups, syscalls
+from ch02_namespaces.errors import EngineError, report
+
+
+def main() -> int:
+    try:
+        for what in (*remove_groups(), *unmount_unions()):
+            print(f"removed {what}")
+    except EngineError as error:
+        return report(error)
+    return 0
+
+
+def remove_groups() -> list[str]:
+    """The cgroups of containers that are gone, and the one above them when it is empty."""
+    found = cgroups.hierarchies()
+    parents = [f"{hierarchy.mountpoint}/{cgroups.PARENT}" for hierarchy in found]
+    before = {
+        entry.path for parent in parents if os.path.isdir(parent) for entry in os.scandir(parent) if entry.is_dir()
+    }
+    cgroups.sweep(cgroups.PARENT, found)
+    removed = [path for path in sorted(before) if not os.path.isdir(path)]
+    for parent in parents:
+        if os.path.isdir(parent) and not any(entry.is_dir() for entry in os.scandir(parent)):
+            syscalls.rmdir(parent)
+            removed.append(parent)
+    return removed
+
+
+def unmount_unions() -> list[str]:
+    """Mounts of our own union file system. Their processes end with them."""
+    removed = []
+    for line in syscalls.read_file("/proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        if right.split()[1].startswith("aufs:"):
+            target = left.split()[4].encode().decode("unicode_escape")
+            syscalls.umount(target, syscalls.MNT_DETACH)
+            removed.append(target)
+    return removed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Run the console blocks of a lesson."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+SECONDS_A_STEP = 60
+
+
+def play(readme: str | Path, watch: bool) -> int:
+    """Type every console block of a README, in order, in one shell at the top of the repo; 0 if all answered as told.
+
+    watch: print the steps and their answers as they come.
+    """
+    programs = Path(sys.executable).parent
+    command = [str(programs / "byexample"), "-l", "shell", "--timeout", str(SECONDS_A_STEP), "--diff", "ndiff"]
+    if watch:
+        command += ["--ff", "--no-progress-bar", "--modules", str(TOP / "tests/lessons/watch")]
+    environment = os.environ | {
+        "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
+        "LC_ALL": "C.UTF-8",
+        "SHELL": "/bin/sh",
+    }
+    return subprocess.run([*command, str(readme)], cwd=TOP, env=environment, stdin=subprocess.DEVNULL).returncode

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what the repo needs: Debian packages that are missing, then a virtual environment in .venv. May be run again.
+set -eu
+
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3}
+PACKAGES="python3-venv fuse3 libfuse3-3 iproute2 nftables procps util-linux busybox-static"
+[ $# -gt 0 ] && PACKAGES="$PACKAGES $*"
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "setup: $PYTHON is older than Python 3.11: use a newer one (PYTHON=python3.12 make setup) or \`vagrant up\`" >&2
+    exit 1
+}
+
+missing=""
+if command -v dpkg-query >/dev/null; then
+    for package in $PACKAGES; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
+    done
+else
+    echo "setup: this is no Debian or Ubuntu; please install what these contain:$(printf ' %s' $PACKAGES)" >&2
+fi
+if [ -n "$missing" ]; then
+    echo "setup: installing$missing"
+    as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+[ -x .venv/bin/python3 ] || "$PYTHON" -m venv .venv
+.venv/bin/python3 -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/bin/python3 -m ch03_run.launcher ch03_run .venv/bin/mydocker
+touch .venv/ready

@@ -1,0 +1,49 @@
+"""Every lesson runs as it is printed, and has the form that readers expect."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.lessons.run import TOP, play
+
+LESSONS = sorted(TOP.glob("ch0*/README.md"))
+SECTIONS = (
+    *("In short", "Predict before you run", "How to undo it", "What the book did"),
+    *("How Docker and runc do it", "Exercises", "References"),
+)
+
+
+def name(path: Path) -> str:
+    return path.parent.name
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("lesson", LESSONS, ids=name)
+def test_every_step_answers_as_printed(lesson: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = play(lesson, watch=False)
+    assert code == 0, capfd.readouterr().out
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=name)
+def test_has_the_parts_of_a_lesson(lesson: Path) -> None:
+    text = lesson.read_text()
+    assert [section for section in SECTIONS if section not in text] == []
+    assert 1200 <= len(text.split()) <= 2500
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=name)
+def test_every_example_is_played(lesson: Path) -> None:
+    """Examples are in console blocks, which byexample runs; one in a block of another kind would not be checked."""
+    text = lesson.read_text()
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for language, body in blocks:
+        assert (language == "console") == body.lstrip().startswith("$ "), body
+
+
+@pytest.mark.parametrize("document", [TOP / "README.md", *LESSONS], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+    assert [target for target in targets if not (document.parent / target).exists()] == []
