@@ -36,7 +36,7 @@ def settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
     if limits.pids is not None:
         yield "pids", "pids.max", "max" if limits.pids == UNLIMITED else str(limits.pids)
     if limits.io_weight is not None:
-        yield "io", "io.bfq.weight", str(limits.io_weight)
+        yield "io", "io.weight", str(limits.io_weight)
     for kind, rates in (("rbps", limits.read_bps), ("wbps", limits.write_bps)):
         for device, rate in rates.items():
             number = os.stat(device).st_rdev
@@ -52,8 +52,10 @@ def apply(directory: str, controllers: frozenset[str], limits: Limits) -> None:
     """Write those of the limits that this hierarchy's controllers have. Raises EngineError, SyscallError."""
     for controller, file, value in settings(limits):
         if controller in controllers:
-            optional = "swap" in file and limits.memory_swap is None
-            write_limit(f"{directory}/{file}", value, optional)
+            path = f"{directory}/{file}"
+            if file == "io.weight" and not os.path.exists(path):  # one scheduler offers this name, BFQ the other
+                path = f"{directory}/io.bfq.weight"
+            write_limit(path, value, optional="swap" in file and limits.memory_swap is None)
 
 
 def make(root: str, directory: str, controllers: frozenset[str]) -> None:

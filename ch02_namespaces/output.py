@@ -45,7 +45,7 @@ def _print_rich(rows: Sequence[Mapping[str, object]], colours: Mapping[str, Mapp
 
     table = Table()
     for name in rows[0] if rows else ():
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         cells = ((str(value), colours.get(name, {}).get(str(value), "")) for name, value in row.items())
         table.add_row(*(Text(text, style) for text, style in cells))
