@@ -45,7 +45,7 @@ class Directory:
 
     layers: pairs of branch number and O_PATH descriptor, topmost first; bottom: the number of the lowest branch
     that may contribute, as an opaque marker, a whiteout or a file of the same name ends the merging above it.
-    The descriptors live as long as the object does.
+    The descriptors live as long as the object does, or until close().
     """
 
     __slots__ = ("bottom", "layers")
@@ -58,9 +58,12 @@ class Directory:
         """The directory in this one branch, or None if the branch does not have it."""
         return dict(self.layers).get(branch)
 
-    def __del__(self) -> None:
-        for _, descriptor in self.layers:
-            os.close(descriptor)
+    def close(self) -> None:
+        """Close the descriptors."""
+        while self.layers:
+            os.close(self.layers.pop()[1])
+
+    __del__ = close
 
 
 class Entry:
@@ -133,6 +136,11 @@ class Union:
         self._directories: dict[str, Directory] = {}
         self._devices: dict[int, int] = {}
         self._numbers: dict[tuple[int, int], int] = {}
+
+    def close(self) -> None:
+        """Let go of all directories; the union cannot be used after that."""
+        for directory in (self._root, *self._directories.values()):
+            directory.close()
 
     def lookup(self, path: str) -> Entry:
         """Find what a path of the union (absolute, "/" is its root) means. ENOENT, ENOTDIR, EPERM."""

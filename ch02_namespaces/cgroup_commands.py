@@ -35,9 +35,7 @@ def limits_of(options: Options) -> Limits:
 
 
 def group_of(options: Options) -> Cgroup:
-    """The group that the first operand names. Raises EngineError without one, and for names that climb out."""
-    if not options.operands:
-        raise EngineError("cgroup", "it needs the name of a group", "a path such as demo or demo/inner")
+    """The group that the first operand names. Raises EngineError for names that climb out."""
     name = options.operands[0]
     if not name.strip("/") or ".." in name.split("/"):
         raise EngineError(f"cgroup {name!r}", "that is not a name of a group", "a path such as demo or demo/inner")
@@ -132,8 +130,6 @@ def remove_group(options: Options) -> int:
 
 def run_in_group(options: Options) -> int:
     """`cgroup run COMMAND`: in a new group that is removed afterwards. Section 2.2.3."""
-    if not options.operands:
-        raise EngineError("cgroup run", "there is no command to run")
     limits = limits_of(options)
     cgroups.sweep()
     group = Cgroup(f"{cgroups.PARENT}/run-{os.getpid()}")

@@ -127,8 +127,6 @@ def shift_clocks(options: Options) -> int:
 
 def join_namespaces(options: Options) -> int:
     """`enter PID`: a command in namespaces of a running process. Section 2.1.1, setns(2)."""
-    if not options.operands:
-        raise EngineError("enter", "it needs the PID of a process")
     pid = whole_number(options.operands[0])
     theirs, ours = namespaces.of_process(pid), namespaces.of_process()
     kinds = options.kind or [kind for kind in theirs if theirs[kind] != ours.get(kind)]
@@ -180,13 +178,13 @@ COMMANDS = {
     "cgroup": CliCommand(
         "2.2 Make and use cgroups.",
         [],
-        "COMMAND ...",
+        "[COMMAND ...]",
         lambda options: dispatch(CGROUP_COMMANDS, options.operands, f"{PROGRAM} cgroup"),
     ),
     "union": CliCommand(
         "2.3 Make and look at union file systems.",
         [],
-        "COMMAND ...",
+        "[COMMAND ...]",
         lambda options: dispatch(UNION_COMMANDS, options.operands, f"{PROGRAM} union"),
     ),
     "doctor": CliCommand("What this machine offers, and what to do about the rest.", [FORMAT], "", run_doctor),

@@ -44,7 +44,9 @@ def of_process(pid: int | str = "self") -> dict[str, int]:
                 raise EngineError(f"namespaces of {pid}", "there is no such process") from None
             continue  # this kernel was built without this kind
         except OSError as refused:
-            raise SyscallError(f'stat("{path}")', refused.errno or 0, "to look at others takes CAP_SYS_PTRACE") from None
+            raise SyscallError(
+                f'stat("{path}")', refused.errno or 0, "to look at others takes CAP_SYS_PTRACE"
+            ) from None
     return found
 
 

@@ -14,7 +14,7 @@ def mount_overlay(options: Options) -> int:
         raise EngineError(
             "union overlay", "--upper and --work belong together", "work: an empty directory beside upper"
         )
-    unionfs.mount_overlay(options.lower, _one(options, "TARGET"), options.upper, options.work)
+    unionfs.mount_overlay(options.lower, options.operands[0], options.upper, options.work)
     return 0
 
 
@@ -24,26 +24,20 @@ def mount_aufs(options: Options) -> int:
 
     if options.options is None:
         raise EngineError("union aufs", "it needs its branches", "-o br:upper=rw:lower=ro")
-    aufs.mount(options.options, _one(options, "TARGET"))
+    aufs.mount(options.options, options.operands[0])
     return 0
 
 
 def show_layer(options: Options) -> int:
     """`union show LAYER`: what a layer does to those below it. Section 2.3.3."""
-    rows = [{"effect": effect, "name": name} for name, effect in unionfs.show_layer(_one(options, "LAYER"))]
+    rows = [{"effect": effect, "name": name} for name, effect in unionfs.show_layer(options.operands[0])]
     print_table(rows, options.format)
     return 0
 
 
 def unmount(options: Options) -> int:
-    syscalls.umount(_one(options, "TARGET"))
+    syscalls.umount(options.operands[0])
     return 0
-
-
-def _one(options: Options, name: str) -> str:
-    if len(options.operands) != 1:
-        raise EngineError("union", f"it needs one {name}, not {len(options.operands)}")
-    return options.operands[0]
 
 
 UNION_COMMANDS = {

@@ -7,7 +7,6 @@ import sys
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, number, whole_number
 from ch02_namespaces.command_line import main as run_command_line
-from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import Limits, format_size, parse_size
 from ch03_run.command import Command, environment
 from ch03_run.container import Container, Part, run
@@ -65,9 +64,7 @@ def streams_of(options: Options) -> Streams | Terminal:
 
 
 def command_of(argv: list[str], options: Options) -> Command:
-    """The command from what is left of the command line. Raises EngineError when there is none."""
-    if not argv:
-        raise EngineError("run", "there is no command to run", "run -ti sh")
+    """The command from what is left of the command line."""
     return Command(argv, environment(options.env, terminal=options.tty))
 
 
