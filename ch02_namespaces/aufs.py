@@ -80,15 +80,13 @@ def unmount(target: str) -> None:
     if not sources or not sources[-1].startswith(SOURCE):
         raise EngineError(f"cannot unmount {target}", "no union is mounted there", "see /proc/mounts")
     guardian = _pidfd(int(sources[-1].removeprefix(SOURCE)))
-    _unmount_one(target, lazily=False)
-    if guardian is None:
-        return
     try:
-        ended = select.poll()
-        ended.register(guardian, select.POLLIN)
-        ended.poll(SECONDS_TO_END * 1000)
+        _unmount_one(target, lazily=False)
+        if guardian is not None:
+            select.select([guardian], [], [], SECONDS_TO_END)
     finally:
-        os.close(guardian)
+        if guardian is not None:
+            os.close(guardian)
 
 
 def main(arguments: list[str] | None = None) -> int:

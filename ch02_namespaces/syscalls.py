@@ -81,6 +81,7 @@ HINTS = {
         errnos.EPERM,
     ): "mounting needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace",
     ("mount", errnos.ENODEV): "this kernel does not know that file system; `doctor` says what is missing",
+    ("mount", errnos.EINVAL): "is the target a mount point? The / of a chroot is none",
     ("umount2", errnos.EBUSY): "a process still uses it: `fuser -vm` names it",
     ("sethostname", errnos.EINVAL): "a host name has at most 64 bytes",
     ("write", errnos.EPERM): "the kernel refuses that value; user namespaces: setgroups must be denied first",

@@ -18,6 +18,7 @@ def play(readme: str | Path, watch: bool) -> int:
     """
     programs = Path(sys.executable).parent
     command = [str(programs / "byexample"), "-l", "shell", "--timeout", str(SECONDS_A_STEP), "--diff", "ndiff"]
+    command += ["--options", "+norm-ws", "--pretty", "none"]  # column widths differ between machines
     if watch:
         command += ["--ff", "--no-progress-bar", "--modules", str(TOP / "tests/lessons/watch")]
     environment = os.environ | {
