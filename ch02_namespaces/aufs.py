@@ -2,19 +2,24 @@
 
     python3 -m ch02_namespaces.aufs -o br:upper=rw:middle=ro:lower=ro MOUNTPOINT
 
-Three modules do the work: aufs_branches reads the options, aufs_union with aufs_copyup and aufs_changes is the
-union itself, aufs_fuse answers the kernel. This one is about processes:
+aufs_branches reads the options; aufs_union, aufs_copyup and aufs_changes are the union itself; aufs_fuse with
+aufs_files answers the kernel. This module is about processes:
 
     guardian    waits for the file system; when it is gone, by whatever death, takes away a mount that is left
     file system its child; serves the mount, ends on umount(8), SIGTERM, SIGINT or SIGHUP
 
 Killing either ends both. (fusermount3's auto_unmount would do the guardian's job, but before libfuse 3.15 it drops
-the options suid and dev, which a container needs.) Only if both are killed at once a dead mount stays behind.
+the options suid and dev, which a container needs.) Only if both are killed at once a dead mount stays behind: `umount -l`.
+
+An ordinary user can do this too, through fusermount3, as far as the kernel lets that user: a file of somebody else
+in a lower branch cannot be copied up (EPERM), and nobody else can look into the mount unless /etc/fuse.conf says
+user_allow_other.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import select
@@ -52,7 +57,8 @@ def mount(options: str, target: str) -> int:
     if middle == 0:
         _become(lambda: _background(branches, target, write_end), write_end)
     os.close(write_end)
-    os.waitpid(middle, 0)
+    with contextlib.suppress(ChildProcessError):  # a caller who ignores SIGCHLD has no children to wait for
+        os.waitpid(middle, 0)
     with os.fdopen(read_end, "rb") as messages:
         return _guardian_pid(messages.read(), target)
 
@@ -153,6 +159,8 @@ def _background(branches: list[Branch], target: str, messages: int) -> None:
     os.setsid()
     if os.fork():
         return
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # Objects of the caller's that own descriptors must not be collected here: they would close ours.
     gc.freeze()
     os.chdir("/")
@@ -213,7 +221,8 @@ def _serve(branches: list[Branch], target: str, messages: int, guardian: int, qu
     from ch02_namespaces.aufs_fuse import serve  # 60 ms, and only this process needs it
     from ch02_namespaces.aufs_union import Union
 
-    serve(Union(branches), target, ready, _fuse_options(branches, guardian))
+    with contextlib.suppress(RuntimeError):  # libfuse has written why
+        serve(Union(branches), target, ready, _fuse_options(branches, guardian))
 
 
 def _fuse_options(branches: list[Branch], guardian: int) -> dict[str, str | bool]:

@@ -104,7 +104,7 @@ def _new_entry(union: Union, path: str, mode: int, owner: Owner) -> Iterator[int
         discard(parent, TEMPORARY)
         raise
     if whited_out:
-        os.unlink(WHITEOUT + name, dir_fd=parent)
+        discard(parent, WHITEOUT + name)
 
 
 def _hand_over(parent: int, mode: int, owner: Owner) -> None:
@@ -230,4 +230,4 @@ def _exists_below(entry: Entry) -> bool:
 
 def _remove_whiteout(parent: int, name: str) -> None:
     if has_whiteout(parent, name):
-        os.unlink(WHITEOUT + name, dir_fd=parent)
+        discard(parent, WHITEOUT + name)

@@ -85,7 +85,7 @@ def _copy_entry(union: Union, entry: Entry, directory: Directory, branch: int, w
         mark_opaque(parent, TEMPORARY)
     os.rename(TEMPORARY, entry.name, src_dir_fd=parent, dst_dir_fd=parent)
     if hidden_below:
-        os.unlink(WHITEOUT + entry.name, dir_fd=parent)
+        discard(parent, WHITEOUT + entry.name)
     # To the user nothing has changed in this directory.
     set_times(parent, ".", times)
     if branch < entry.branch:
@@ -129,6 +129,7 @@ def copy_data(entry: Entry, target: int) -> None:
             end = os.lseek(source, start, os.SEEK_HOLE)
             os.lseek(target, start, os.SEEK_SET)
             while start < end:
+                # It says 0 if somebody has shortened the file meanwhile.
                 start += os.sendfile(target, source, start, end - start) or end
         os.ftruncate(target, size)
     finally:

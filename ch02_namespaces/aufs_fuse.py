@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
-import re
 import stat
 import sys
 
-import mfusepy  # type: ignore[import-untyped]
+import mfusepy
 
 from ch02_namespaces import aufs_changes as changes
 from ch02_namespaces.aufs_copyup import copy_up, pinned
-from ch02_namespaces.aufs_union import Entry, Union, open_unnoticed
+from ch02_namespaces.aufs_files import OpenFiles, check
+from ch02_namespaces.aufs_union import Union, open_unnoticed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,23 +36,15 @@ CAP_DONT_MASK = 1 << 6
 CAP_POSIX_ACL = 1 << 19
 CAP_HANDLE_KILLPRIV = 1 << 20
 
-# What a handle in a branch is opened with: the kernel does O_APPEND and O_DIRECT itself, and with O_APPEND
-# Linux' pwrite(2) would ignore the offset.
-KEPT_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
-
-# libfuse renames an open file to such a name instead of removing it.
-HIDDEN = re.compile(r"\.fuse_hidden[0-9a-f]{16}")
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.utimensat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
-_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
 
 def serve(union: Union, target: str, ready: Callable[[], None], options: dict[str, Any]) -> None:
     """Mount the union at target and answer requests until it is unmounted or a signal comes (HUP, INT, TERM).
 
     ready: called as soon as the mount can be used; options: further FUSE mount options, see mount.fuse3(8).
-    Raises RuntimeError if libfuse cannot mount; it has then written the reason to standard error.
+    Raises RuntimeError with libfuse's exit code if it cannot mount; the reason is what it wrote to standard error.
     """
     os.umask(0)
     _Requests(
@@ -92,27 +83,15 @@ def _decoded(path: bytes | None) -> str | None:
     return None if path is None else os.fsdecode(path)
 
 
-def _checked(result: int) -> None:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-class UnionFileSystem:
-    """One method per FUSE request; paths are the union's own, a file handle is a descriptor in a branch.
-
-    Files that were removed while open live on in `_orphans`: libfuse renames them to a hidden name; for us that
-    is a removal, but we keep a descriptor by that name, so that fstat(2) and its like still find the file.
-    """
+class UnionFileSystem(OpenFiles):
+    """One method per FUSE request, those for open files inherited; paths are the union's own."""
 
     use_ns = True  # mfusepy: times are integers, nanoseconds
 
     def __init__(self, union: Union, ready: Callable[[], None]) -> None:
-        self._union = union
+        super().__init__(union)
         self._ready = ready
         self._config: Any = None
-        self._orphans: dict[str, tuple[int, bool]] = {}  # descriptor, may be changed
-        self._readers: dict[int, str] = {}
-        union.after_copy_up = self._redirect_readers
 
     def init_with_config(self, connection: Any, config: Any) -> None:
         """Agree with the kernel on how the file system works (fuse_operations.init)."""
@@ -189,72 +168,6 @@ class UnionFileSystem:
         status = os.fstatvfs(root)
         return {name: getattr(status, name) for name in dir(status) if name.startswith("f_")}
 
-    # --- open files
-
-    def open(self, path: str, file: Any) -> None:
-        """open(2) of an existing regular file; to write means to copy it up first."""
-        writing = file.flags & os.O_ACCMODE != os.O_RDONLY or bool(file.flags & os.O_TRUNC)
-        orphan = self._orphan(path, to_change=writing)
-        if orphan is not None:  # through /proc/PID/fd
-            file.fh = os.open(f"/proc/self/fd/{orphan}", file.flags & KEPT_FLAGS | os.O_CLOEXEC)
-            return
-        if writing:
-            entry = copy_up(self._union, path, with_data=not file.flags & os.O_TRUNC)
-            file.fh = os.open(entry.name, file.flags & KEPT_FLAGS | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.parent)
-        else:
-            entry = self._union.lookup(path)
-            file.fh = open_unnoticed(entry.name, os.O_RDONLY | os.O_NONBLOCK, entry.parent)
-            if not self._union.writable(entry):
-                self._readers[file.fh] = path
-        # The page cache may outlive the close, unless another name of the file can change it.
-        file.keep_cache = entry.stat.st_nlink == 1
-
-    def create(self, path: str, mode: int, file: Any) -> None:
-        """open(2) with O_CREAT of a file that is not there yet."""
-        with self._caller() as owner:
-            file.fh = changes.create(self._union, path, mode, file.flags, owner)
-
-    def _redirect_readers(self, path: str, entry: Entry) -> None:
-        """Let those who had the lower file open read its copy: all who look at one path see one file."""
-        for handle in [handle for handle, known in self._readers.items() if known == path]:
-            del self._readers[handle]
-            copy = open_unnoticed(entry.name, os.O_RDONLY, entry.parent)
-            os.dup2(copy, handle, inheritable=False)
-            os.close(copy)
-
-    def read(self, path: str | None, size: int, offset: int, file: Any) -> bytes:
-        """pread(2)."""
-        return os.pread(file.fh, size, offset)
-
-    def write(self, path: str | None, data: bytes, offset: int, file: Any) -> int:
-        """pwrite(2)."""
-        return os.pwrite(file.fh, data, offset)
-
-    def fsync(self, path: str | None, datasync: int, file: Any) -> None:
-        """fsync(2) and fdatasync(2)."""
-        (os.fdatasync if datasync else os.fsync)(file.fh)
-
-    def fallocate(self, path: str | None, mode: int, offset: int, size: int, file: Any) -> None:
-        """fallocate(2), with its modes, such as punching holes."""
-        _checked(_libc.fallocate(file.fh, mode, offset, size))
-
-    def lseek(self, path: str | None, offset: int, whence: int, file: Any) -> int:
-        """lseek(2) for SEEK_DATA and SEEK_HOLE."""
-        return os.lseek(file.fh, offset, whence)
-
-    def release(self, path: str | None, file: Any) -> None:
-        """The last close(2) of an open file."""
-        self._readers.pop(file.fh, None)
-        if path is None:
-            self._drop_orphans_of(file.fh)
-        os.close(file.fh)
-
-    def _drop_orphans_of(self, handle: int) -> None:
-        """Let go of a removed file whose directory is gone too: libfuse finds no name to tell us any more."""
-        status = os.fstat(handle)
-        for name in [n for n, (fd, _) in self._orphans.items() if os.path.samestat(os.fstat(fd), status)]:
-            os.close(self._orphans.pop(name)[0])
-
     # --- change attributes
 
     @contextlib.contextmanager
@@ -291,7 +204,7 @@ class UnionFileSystem:
     def utimens(self, path: str, times: Any) -> None:
         """utimensat(2); times: two struct timespec, as they came, with UTIME_NOW and UTIME_OMIT."""
         with self._changeable(path) as real:
-            _checked(_libc.utimensat(-1, real.encode(), times, 0))
+            check(_libc.utimensat(-1, real.encode(), times, 0))
 
     def truncate(self, path: str | None, length: int, file: Any) -> None:
         """truncate(2) and ftruncate(2)."""
@@ -333,6 +246,11 @@ class UnionFileSystem:
         finally:
             os.umask(0)
 
+    def create(self, path: str, mode: int, file: Any) -> None:
+        """open(2) with O_CREAT of a file that is not there yet."""
+        with self._caller() as owner:
+            self._remember(file, changes.create(self._union, path, mode, file.flags, owner))
+
     def mkdir(self, path: str, mode: int) -> None:
         """mkdir(2)."""
         with self._caller() as owner:
@@ -354,11 +272,8 @@ class UnionFileSystem:
 
     def unlink(self, path: str) -> None:
         """unlink(2)."""
-        orphan = self._orphans.pop(os.path.basename(path), None)
-        if orphan is not None:
-            os.close(orphan[0])
-            return
-        changes.unlink(self._union, path)
+        if not self._drop_orphan(path):
+            changes.unlink(self._union, path)
 
     def rmdir(self, path: str) -> None:
         """rmdir(2)."""
@@ -366,21 +281,5 @@ class UnionFileSystem:
 
     def rename(self, old: str, new: str, flags: int) -> None:
         """renameat2(2)."""
-        hidden = os.path.basename(new)
-        if not HIDDEN.fullmatch(hidden):
+        if not self._orphan_instead(old, new):
             changes.rename(self._union, old, new, flags)
-            return
-        entry = self._union.lookup(old)
-        orphan = os.open(entry.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.parent)
-        try:
-            changes.unlink(self._union, old)
-        except OSError:
-            os.close(orphan)
-            raise
-        self._orphans[hidden] = orphan, self._union.writable(entry)
-
-    def _orphan(self, path: str | None, to_change: bool = False) -> int | None:
-        descriptor, changeable = self._orphans.get(os.path.basename(path or ""), (None, True))
-        if to_change and not changeable:  # its name is gone, so there is no place for a copy
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        return descriptor

@@ -1,8 +1,8 @@
 """A command line of several commands: tables of commands and flags. A chapter's cli.py extends the ones before it.
 
-The rules are Docker's: flags and operands in any order, but where a command is to be run, the first operand ends the
-flags: what follows is its own. Short switches can be joined (-ti), values can be (-m64m, --memory=64m). Python's argparse
-would take 8 ms of every start, half of what runc needs in all.
+The rules are Docker's: flags and operands in any order; but where a command is to be run, the first operand ends the
+flags, and what follows is its own. Short switches can be joined (-ti), values too (-m64m, --memory=64m). Python's
+argparse would take 8 ms of every start, half of what runc needs in all.
 """
 
 from __future__ import annotations
