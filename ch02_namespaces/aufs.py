@@ -6,10 +6,11 @@ aufs_branches reads the options; aufs_union, aufs_copyup and aufs_changes are th
 aufs_files answers the kernel. This module is about processes:
 
     guardian    waits for the file system; when it is gone, by whatever death, takes away a mount that is left
-    file system its child; serves the mount, ends on umount(8), SIGTERM, SIGINT or SIGHUP
+    its child   the file system; serves the mount, ends on umount(8), SIGTERM, SIGINT or SIGHUP
 
-Killing either ends both. (fusermount3's auto_unmount would do the guardian's job, but before libfuse 3.15 it drops
-the options suid and dev, which a container needs.) Only if both are killed at once a dead mount stays behind: `umount -l`.
+Killing either ends both; only if both are killed at once a dead mount stays behind (`umount -l`). fusermount3's
+auto_unmount would do the guardian's job, but older libfuse 3 (3.14 for one) then drops the options suid and dev,
+which a container needs (libfuse issue 148).
 
 An ordinary user can do this too, through fusermount3, as far as the kernel lets that user: a file of somebody else
 in a lower branch cannot be copied up (EPERM), and nobody else can look into the mount unless /etc/fuse.conf says

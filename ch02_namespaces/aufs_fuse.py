@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CACHE_TIME = 1.0
 
 # include/fuse_common.h
+CAP_ATOMIC_O_TRUNC = 1 << 3
 CAP_DONT_MASK = 1 << 6
 CAP_POSIX_ACL = 1 << 19
 CAP_HANDLE_KILLPRIV = 1 << 20
@@ -97,10 +98,10 @@ class UnionFileSystem(OpenFiles):
         """Agree with the kernel on how the file system works (fuse_operations.init)."""
         self._config = config
         config.use_ino = 1  # show our inode numbers
-        # The kernel shall not apply the umask, because a directory's default ACL overrides it, and shall itself
-        # take set-user-ID bits away on write and chown: as root we would not.
+        # The kernel shall not apply the umask, because a directory's default ACL overrides it. But it shall itself take
+        # set-user-ID bits and capabilities away on write, chown and O_TRUNC: it knows who may keep them.
         connection.want |= (CAP_DONT_MASK | CAP_POSIX_ACL) & connection.capable
-        connection.want &= ~CAP_HANDLE_KILLPRIV
+        connection.want &= ~(CAP_HANDLE_KILLPRIV | CAP_ATOMIC_O_TRUNC)
         self._ready()
 
     # --- look

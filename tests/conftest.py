@@ -1,0 +1,82 @@
+"""Fixtures of all tests: isolated hosts, the engine of each increment, and the leak check around every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ch02_namespaces import syscalls
+from tests.support import leaks
+from tests.support.engines import Engine, increments_from
+from tests.support.hosts import Host
+
+
+def pytest_sessionstart() -> None:
+    """Mounts of our own: the machine never sees those of the tests, nor we those that others make meanwhile."""
+    if os.geteuid() == 0:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+
+
+class LeakCheck:
+    """What the test is allowed to leave: nothing. Fixtures report what only they can see."""
+
+    def __init__(self) -> None:
+        self.before = leaks.snapshot()
+        self.reported: list[str] = []
+
+    def finish(self) -> None:
+        """Fail if anything is left, and say what."""
+        found = [*self.reported, *leaks.new_since(self.before)]
+        if found:
+            leaks.clean_up(self.before)
+            pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def leak_check() -> Iterator[LeakCheck]:
+    """Around every test: mounts, processes, cgroups, network, descriptors, files; before = after."""
+    check = LeakCheck()
+    yield check
+    check.finish()
+    leaks.adopt_orphans(False)
+
+
+@pytest.fixture
+def new_host(leak_check: LeakCheck, tmp_path: Path) -> Iterator[Callable[[], Host]]:
+    """Makes isolated hosts; what they left in their state directories is a leak, and orphans can't hide from us."""
+    hosts: list[Host] = []
+    leaks.adopt_orphans()
+
+    def make() -> Host:
+        hosts.append(Host(tmp_path / f"host{len(hosts)}"))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        leak_check.reported += [f"file: {path}" for path in host.leftovers()]
+        host.close()
+
+
+@pytest.fixture
+def host(new_host: Callable[[], Host]) -> Host:
+    """One isolated host."""
+    return new_host()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Black-box tests of chapter N run on every increment from N on: the fixture `engine`, by the test's folder."""
+    if "engine" in metafunc.fixturenames:
+        chapter = metafunc.definition.path.parent.name
+        metafunc.parametrize("increment", increments_from(chapter))
+
+
+@pytest.fixture
+def engine(increment: str, host: Host, tmp_path: Path) -> Engine:
+    """The engine of one increment, on a host of its own."""
+    files = tmp_path / "files"
+    files.mkdir()
+    return Engine(increment, host, files)

@@ -1,0 +1,1 @@
+"""What the tests stand on: isolated hosts, the engine of each chapter, terminals, the leak check."""

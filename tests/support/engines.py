@@ -1,0 +1,93 @@
+"""The engine as a user has it: the command line of each chapter's increment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.hosts import REPOSITORY, Host, Result, Word
+from tests.support.terminals import Terminal
+
+INCREMENTS = ("ch03_run", "ch04_images", "ch05_lifecycle", "ch06_network", "ch07_practice", "final")
+HOST_ROOT = "ch03_run"  # the increment whose containers still see the host's files
+ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
+
+
+def increments_from(first: str) -> list[str]:
+    """The increments that exist, from one on: what the tests of that chapter have to pass on."""
+    later = INCREMENTS[INCREMENTS.index(first) :]
+    return [name for name in later if (REPOSITORY / name / "cli.py").exists()]
+
+
+class Engine:
+    """`python3 -m INCREMENT ...` on a host. `run` takes the command that the container shall run, and then flags."""
+
+    def __init__(self, increment: str, host: Host, files: Path) -> None:
+        self.increment = increment
+        self.host = host
+        self._files = files
+
+    @property
+    def sees_host_files(self) -> bool:
+        """Whether the container's root file system is the host's: Python and the like can be run inside."""
+        return self.increment == HOST_ROOT
+
+    def image(self) -> list[Word]:
+        """What stands between flags and command: nothing in chapter 3, an image from chapter 4 on."""
+        return [] if self.sees_host_files else ["busybox"]
+
+    def plant(self, name: Word, content: bytes, mode: int = 0o755) -> bytes:
+        """Put a file where the containers of this engine see it; its path inside."""
+        assert self.sees_host_files, "chapter 4 fills this in: a volume, or an image with the file"
+        path = os.path.join(os.fsencode(self._files), os.fsencode(name))
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, mode)
+        return path
+
+    def command_line(self, *arguments: Word) -> list[Word]:
+        return [sys.executable, "-m", self.increment, *arguments]
+
+    def run_words(self, command: Sequence[Word], *flags: Word) -> list[Word]:
+        """The whole command line of a `run`."""
+        return self.command_line("run", *flags, *self.image(), *command)
+
+    def raw(self, *arguments: Word, **options: Any) -> Result:
+        """Any command line, also a wrong one."""
+        return self.host.run(self.command_line(*arguments), **options)
+
+    def run(self, command: Sequence[Word], *flags: Word, **options: Any) -> Result:
+        return self.host.run(self.run_words(command, *flags), **options)
+
+    def sh(self, script: Word, *flags: Word, **options: Any) -> Result:
+        """Run a shell script in a container."""
+        return self.run(["sh", "-c", script], *flags, **options)
+
+    def spawn(self, command: Sequence[Word], *flags: Word, **options: Any) -> subprocess.Popen[bytes]:
+        """Start a container and go on; the streams are pipes unless told otherwise."""
+        return self.host.spawn(self.run_words(command, *flags), **options)
+
+    def pty(self, command: Sequence[Word], *flags: Word, **options: Any) -> Terminal:
+        """Start a container on a terminal."""
+        return Terminal(self.host, self.run_words(command, *flags), **options)
+
+
+def one_line(result: Result) -> str:
+    """The error as the engine's contract wants it: one line on standard error that starts with its name."""
+    lines = result.error.splitlines()
+    assert len(lines) == 1, result.error
+    assert lines[0].startswith("mydocker: "), result.error
+    return lines[0]
+
+
+def fails(result: Result, code: int, *words: str) -> str:
+    """Assert that a command failed with this code and with a one-line error that has these words."""
+    assert result.code == code, result
+    line = one_line(result)
+    for word in words:
+        assert word in line
+    return line

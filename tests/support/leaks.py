@@ -1,0 +1,157 @@
+"""The leak check: what a test leaves behind on the machine.
+
+A snapshot before, one after; what is new is a leak. Teardown may be asynchronous (a killed process takes a moment to
+go, and its cgroup with it), so an apparent leak is looked at again for some seconds before it counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.support import processes
+from tests.support.polling import becomes
+
+PR_SET_CHILD_SUBREAPER = 36
+ASYNCHRONOUS = 5.0  # seconds for teardown that goes on after the test
+STATE_DIRECTORIES = ("/var/lib/mydocker", "/run/mydocker")
+
+Snapshot = dict[str, set[str]]
+
+
+def adopt_orphans(adopt: bool = True) -> None:
+    """Make the orphans of our descendants our children, whatever they did to hide: PR_SET_CHILD_SUBREAPER(2const)."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0)
+
+
+def reap_orphans() -> None:
+    """Fetch the exit codes of ended orphans: we are their parent now."""
+    for pid in processes.zombies(os.getpid()):
+        os.waitpid(pid, 0)
+
+
+def snapshot() -> Snapshot:
+    """All that could be left behind, by kind."""
+    return {
+        "mount": _mounts(),
+        "process": _processes(),
+        "cgroup": set(cgroups()),
+        "network link": _entries("/sys/class/net"),
+        "network namespace": _entries("/run/netns"),
+        "nft rule": _nft_rules(),
+        "descriptor": _descriptors(),
+        "file": {str(path) for directory in STATE_DIRECTORIES for path in Path(directory).rglob("*")},
+    }
+
+
+def new_since(before: Snapshot) -> list[str]:
+    """The leaks, one text each, after a bounded wait for those that are just going away."""
+    becomes(lambda: not _difference(before), ASYNCHRONOUS)
+    return _difference(before)
+
+
+def _difference(before: Snapshot) -> list[str]:
+    reap_orphans()
+    now = snapshot()
+    return [f"{kind}: {item}" for kind, items in now.items() for item in sorted(items - before[kind])]
+
+
+def clean_up(before: Snapshot) -> None:
+    """Kill the processes and remove the cgroups that a failed test left: the next test starts on a quiet machine."""
+    ours = set(processes.descendants(os.getpid()))
+    for item in _processes() - before["process"]:
+        pid = int(item.split()[0])
+        if pid in ours:
+            os.kill(pid, signal.SIGKILL)
+    becomes(lambda: not processes.descendants(os.getpid()), ASYNCHRONOUS)
+    reap_orphans()
+    for group in sorted(set(cgroups()) - before["cgroup"], reverse=True):
+        with contextlib.suppress(OSError):  # somebody else's, who is in it
+            os.rmdir(group)
+
+
+def cgroup_roots() -> list[str]:
+    """Where cgroup hierarchies of any version are mounted."""
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    kinds = [(line.split()[4], line.partition(" - ")[2].split()[0]) for line in lines]
+    return [mountpoint for mountpoint, kind in kinds if kind in ("cgroup", "cgroup2")]
+
+
+def cgroups() -> list[str]:
+    """The groups below `mydocker` in every hierarchy, without those of other users of this machine.
+
+    An engine holds a lock on its group (see Cgroup.create); who holds it and is no descendant of ours is a stranger.
+    """
+    found = []
+    for root in cgroup_roots():
+        for path, names, _ in os.walk(f"{root}/mydocker"):
+            found += [f"{path}/{name}" for name in names]
+    locks = _strangers_locks()
+    theirs = {os.path.basename(group) for group in found if _is_locked(group, locks)}
+    return [group for group in found if not theirs & set(group.split("/"))]
+
+
+def _strangers_locks() -> set[tuple[int, int, int]]:
+    """What processes that we did not start hold by flock(2), as (major, minor, inode): proc_locks(5)."""
+    ours = {os.getpid(), *processes.descendants(os.getpid())}
+    found = set()
+    for line in Path("/proc/locks").read_text().splitlines():
+        _, kind, _, _, pid, place = line.replace("-> ", "").split()[:6]
+        if kind == "FLOCK" and int(pid) not in ours and processes.is_alive(int(pid)):
+            major, minor, inode = place.split(":")
+            found.add((int(major, 16), int(minor, 16), int(inode)))
+    return found
+
+
+def _is_locked(directory: str, locks: set[tuple[int, int, int]]) -> bool:
+    try:
+        found = os.stat(directory)
+    except FileNotFoundError:
+        return False
+    return (os.major(found.st_dev), os.minor(found.st_dev), found.st_ino) in locks
+
+
+def _mounts() -> set[str]:
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    return {" ".join(line.split()[3:]) for line in lines}
+
+
+def _processes() -> set[str]:
+    return {processes.described(pid) for pid in {*processes.descendants(os.getpid()), *_cgroup_members()}}
+
+
+def _cgroup_members() -> set[int]:
+    members: set[int] = set()
+    for group in cgroups():
+        try:
+            members.update(map(int, Path(group, "cgroup.procs").read_text().split()))
+        except OSError:  # the group went meanwhile
+            continue
+    return {pid for pid in members if processes.is_alive(pid)}
+
+
+def _entries(directory: str) -> set[str]:
+    return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+
+
+def _nft_rules() -> set[str]:
+    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if nft is None:
+        return set()
+    listed = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, timeout=60, check=False)
+    return set(listed.stdout.splitlines())
+
+
+def _descriptors() -> set[str]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add(f"{name} -> {os.readlink(f'/proc/self/fd/{name}')}")
+        except FileNotFoundError:  # the one that listed the directory
+            continue
+    return found
