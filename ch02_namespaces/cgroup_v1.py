@@ -59,7 +59,7 @@ def _grows(directory: str, limits: Limits) -> bool:
     return os.path.exists(together) and (limits.memory or 0) > int(syscalls.read_file(together))
 
 
-def ensure(root: str, directory: str, controllers: frozenset[str]) -> None:
+def ensure_parent(root: str, directory: str, controllers: frozenset[str]) -> None:
     """Make a cgroup that may be there already, and those above it up to the hierarchy's root.
 
     A new cpuset is empty and takes no process ("no space left on device"): it gets its parent's processors and
@@ -68,7 +68,7 @@ def ensure(root: str, directory: str, controllers: frozenset[str]) -> None:
     if directory == root:
         return
     parent = os.path.dirname(directory)
-    ensure(root, parent, controllers)
+    ensure_parent(root, parent, controllers)
     if not os.path.isdir(directory):
         make_directory(directory, exist_ok=True)
     if "cpuset" in controllers:
@@ -78,7 +78,7 @@ def ensure(root: str, directory: str, controllers: frozenset[str]) -> None:
 def make(root: str, directory: str, controllers: frozenset[str]) -> None:
     """Make a cgroup that must be new; those above it as far as they are missing. Raises SyscallError (EEXIST)."""
     parent = os.path.dirname(directory)
-    ensure(root, parent, controllers)
+    ensure_parent(root, parent, controllers)
     make_directory(directory)
     if "cpuset" in controllers:
         inherit_cpuset(parent, directory)

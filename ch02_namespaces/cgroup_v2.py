@@ -65,14 +65,14 @@ def make(root: str, directory: str, controllers: frozenset[str]) -> None:
     the root) that has processes of its own can't: EBUSY, the "no internal processes" rule.
     """
     parent = os.path.dirname(directory)
-    hand_down(root, parent, controllers)
+    ensure_parent(root, parent, controllers)
     make_directory(directory)
 
 
-def hand_down(root: str, directory: str, controllers: frozenset[str]) -> None:
+def ensure_parent(root: str, directory: str, controllers: frozenset[str]) -> None:
     """Make the groups from the root to `directory` where missing, and enable the controllers for what is below."""
     if directory != root and not os.path.isdir(directory):
-        hand_down(root, os.path.dirname(directory), controllers)
+        ensure_parent(root, os.path.dirname(directory), controllers)
         make_directory(directory, exist_ok=True)
     available = set(syscalls.read_file(f"{directory}/cgroup.controllers").split()) & controllers
     enabled = set(syscalls.read_file(f"{directory}/cgroup.subtree_control").split())

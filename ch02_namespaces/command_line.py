@@ -168,10 +168,18 @@ HELP = Flag("-h", "--help", help="show this text")
 
 def main(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str = PROGRAM) -> int:
     """Run the command that the first argument names; the exit code. Errors are printed, not raised."""
+    open_standard_streams()
     try:
         return dispatch(commands, arguments, program)
     except (EngineError, OSError, KeyboardInterrupt) as error:
         return report(error)
+
+
+def open_standard_streams() -> None:
+    """Put /dev/null where the caller has closed a standard stream: the next file opened would take its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str) -> int:
@@ -209,7 +217,8 @@ def usage(program: str, command: CliCommand) -> str:
 def leave(code: int) -> NoReturn:
     """End the program. What Python does at its end, such as freeing every object, would only take time: 3 ms."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is when the program was started without one
+            sys.stdout.flush()
     except OSError as error:
         code = report(error)
     os._exit(code)

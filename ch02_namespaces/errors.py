@@ -52,5 +52,9 @@ def report(error: BaseException) -> int:
         return 141
     line = str(error) if isinstance(error, EngineError | OSError) else f"{type(error).__name__}: {error}"
     one_line = " ".join(line.split())
-    os.write(2, os.fsencode(f"mydocker: {one_line}\n"))
-    return error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED
+    code = error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED
+    try:
+        os.write(2, os.fsencode(f"mydocker: {one_line}\n"))
+    except OSError:  # a full disk, a closed stream: the exit code must say it all
+        return code
+    return code

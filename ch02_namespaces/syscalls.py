@@ -50,13 +50,18 @@ MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 MNT_DETACH = 0x2
 
+# linux/close_range.h
+CLOSE_RANGE_CLOEXEC = 0x4
+LAST_DESCRIPTOR = 0xFFFFFFFF
+
 # linux/prctl.h, asm-generic/ioctls.h
 PR_SET_PDEATHSIG = 1
 TIOCSCTTY = 0x540E
 
-# asm/unistd.h: clone3 has one number everywhere, the old clone does not.
+# asm/unistd.h: newer calls have one number everywhere, the old clone does not.
 SYS_CLONE3 = 435
 SYS_PIDFD_SEND_SIGNAL = 424
+SYS_CLOSE_RANGE = 436
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 
 LONGEST_SHOWN = 200
@@ -237,6 +242,12 @@ def setsid() -> None:
 def set_controlling_terminal(descriptor: int) -> None:
     """Make this terminal the one of our session, so that Ctrl-C reaches us: TIOCSCTTY(2const)."""
     _python("ioctl", lambda: fcntl.ioctl(descriptor, TIOCSCTTY, 0), descriptor, ("TIOCSCTTY", TIOCSCTTY))
+
+
+def close_on_exec(first: int) -> None:
+    """Keep all descriptors from `first` on from the program that we become: close_range(2), CLOSE_RANGE_CLOEXEC."""
+    numbers = (ctypes.c_uint(first), ctypes.c_uint(LAST_DESCRIPTOR), ctypes.c_uint(CLOSE_RANGE_CLOEXEC))
+    _checked("close_range", _syscall(SYS_CLOSE_RANGE, *numbers), first, "~0", ("CLOSE_RANGE_", CLOSE_RANGE_CLOEXEC))
 
 
 def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> None:

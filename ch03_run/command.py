@@ -35,8 +35,12 @@ class Command:
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
 
     def execute(self) -> None:
-        """Become the command. Returns only by raising EngineError: 127 when it is not found, 126 when it can't run."""
+        """Become the command, with the three standard streams and no other descriptor of the engine or of its caller.
+
+        Returns only by raising EngineError: 127 when it is not found, 126 when it can't run.
+        """
         path = find_command(self.argv[0], self.environment.get(b"PATH", os.fsencode(DEFAULT_PATH)))
+        syscalls.close_on_exec(3)
         try:
             syscalls.execve(os.fsdecode(path), self.argv, self.environment)
         except SyscallError as error:
@@ -51,7 +55,8 @@ def find_command(name: bytes, path: bytes) -> bytes:
     counts. Raises EngineError with exit code 127 when there is none, 126 when there are only files that can't be
     executed: the codes of a POSIX shell. Source: execvp(3), "Special semantics".
     """
-    candidates = [name] if b"/" in name else [os.path.join(entry or b".", name) for entry in path.split(b":")]
+    directories = path.split(b":") if name else []
+    candidates = [name] if b"/" in name else [os.path.join(entry or b".", name) for entry in directories]
     obstacle = ""
     for candidate in candidates:
         try:

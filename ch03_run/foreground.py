@@ -28,11 +28,10 @@ class Foreground:
 
     def __init__(self, streams: Streams | Terminal) -> None:
         self.terminal = streams if isinstance(streams, Terminal) else None
-        self._keys_open = self.terminal is not None and self.terminal.interactive
-        self._keys_watched = False
+        self._reads_keys = streams.interactive and os.isatty(0)
         self._fatal = 0
-        if isinstance(streams, Streams) and streams.interactive:
-            _wait_for_foreground()
+        if self._reads_keys and _in_background():
+            os.kill(os.getpid(), syscalls.SIGTTIN)  # like any job that wants to read: stopped until `fg`
         self._forwarded = [number for number in FORWARDED if not _is_ignored(number)]
         syscalls.block_signals([*self._forwarded, *OURS])
         self._signals = syscalls.signalfd([*self._forwarded, *OURS])
@@ -41,47 +40,33 @@ class Foreground:
         """Wait for the container; its exit code. To be given to container.run()."""
         assert container.process is not None
         self._refresh_terminal()
-        poll = select.poll()
-        poll.register(container.process.pidfd, select.POLLIN)
-        poll.register(self._signals, select.POLLIN)
         while True:
-            self._watch_terminal(poll)
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = self._wait(container.process)
             if self._signals in ready:
                 self._take_signals(container)
             if self.terminal is not None:
-                self._move(self.terminal, ready)
+                self.terminal.move(ready)
             if container.process.pidfd in ready:
-                return self._end(container)
+                container.process.wait()
+            code = container.process.exit_code
+            if code is not None and self._is_shown(ready):
+                return 128 + self._fatal if self._fatal else code
 
-    def _watch_terminal(self, poll: select.poll) -> None:
-        """Wait for output always, for keys while they can be passed on, and for room while they can't."""
-        if self.terminal is None:
-            return
-        room = self.terminal.waits_for_room()
-        poll.register(self.terminal.master, select.POLLIN | select.POLLOUT if room else select.POLLIN)
-        if self._keys_open and not room:
-            poll.register(0, select.POLLIN)
-        elif self._keys_watched:
-            poll.unregister(0)
-        self._keys_watched = self._keys_open and not room
-
-    def _move(self, terminal: Terminal, ready: set[int]) -> None:
-        """Pass keys and output through."""
-        if terminal.master in ready:
-            terminal.send_keys()
-            terminal.show_output()
-        if 0 in ready:
-            self._keys_open = terminal.read_keys()
-
-    def _end(self, container: Container) -> int:
-        assert container.process is not None
-        code = container.process.wait()
+    def _wait(self, process: namespaces.Process) -> set[int]:
+        """Sleep until something can be done; the descriptors that are ready."""
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        if process.exit_code is None:
+            poll.register(process.pidfd, select.POLLIN)
         if self.terminal is not None:
-            while self.terminal.show_output():
-                continue
-        assert code is not None
-        return 128 + self._fatal if self._fatal else code
+            for descriptor, events in self.terminal.waits_for().items():
+                poll.register(descriptor, events)
+        impatient = process.exit_code is not None and self._fatal
+        return {descriptor for descriptor, _ in poll.poll(0 if impatient else None)}
+
+    def _is_shown(self, ready: set[int]) -> bool:
+        """Whether the user has got all output, or does not want to wait for whoever should take it."""
+        return self.terminal is None or self.terminal.is_empty() or bool(self._fatal and not ready)
 
     def _take_signals(self, container: Container) -> None:
         records = os.read(self._signals, 16 * SIGNAL_RECORD)
@@ -95,34 +80,45 @@ class Foreground:
 
     def _forward(self, container: Container, number: int) -> None:
         assert container.process is not None
-        if would_be_lost(container.process.pid, number):
+        if container.process.exit_code is not None or would_be_lost(container.process.pid, number):
             self._fatal = number
             number = syscalls.SIGKILL
         container.process.send_signal(number)
 
     def _pause(self, container: Container) -> None:
         """Ctrl-Z: stop the container's processes and then ourselves; go on with them when we are continued."""
-        assert container.process is not None
+        if container.process is None or container.process.exit_code is not None:
+            return
         pids = namespaces.of_process(container.process.pid)["pid"]
         _signal_all(pids, syscalls.SIGSTOP)
         if self.terminal is not None:
             self.terminal.restore()
-        syscalls.block_signals(self._forwarded)
-        os.kill(os.getpid(), syscalls.SIGTSTP)  # here we sleep until SIGCONT
-        syscalls.block_signals([*self._forwarded, *OURS])
+        self._stop_until_continued(syscalls.SIGTSTP)
+        while self._reads_keys and _in_background() and not self._is_wanted():
+            self._stop_until_continued(syscalls.SIGTTIN)  # `bg`: the keys are the shell's now
         self._refresh_terminal()
         _signal_all(pids, syscalls.SIGCONT)
 
+    def _stop_until_continued(self, number: int) -> None:
+        syscalls.block_signals(self._forwarded)
+        os.kill(os.getpid(), number)  # here we sleep until SIGCONT
+        syscalls.block_signals([*self._forwarded, *OURS])
+
+    def _is_wanted(self) -> bool:
+        """Whether a signal for the container waits to be looked at, such as that of `kill %1`."""
+        status = _status(os.getpid())
+        return any(_has(status, "ShdPnd", number) for number in self._forwarded)
+
     def _refresh_terminal(self) -> None:
-        if self.terminal is not None:
+        if self.terminal is not None and not _in_background():
             self.terminal.raw()
             self.terminal.copy_size()
 
 
 def would_be_lost(pid: int, number: int) -> bool:
-    """Whether PID 1 drops a signal that would end another process: neither caught nor ignored. signal(7)."""
+    """Whether PID 1 drops a signal that would end another process: not caught, ignored or blocked. signal(7)."""
     status = _status(pid)
-    return not (_has(status, "SigCgt", number) or _has(status, "SigIgn", number))
+    return not any(_has(status, field, number) for field in ("SigCgt", "SigIgn", "SigBlk"))
 
 
 def _is_ignored(number: int) -> bool:
@@ -137,7 +133,7 @@ def _has(status: dict[str, str], field: str, number: int) -> bool:
 def _status(pid: int) -> dict[str, str]:
     """/proc/PID/status as a dictionary; empty when the process is gone. proc_pid_status(5)."""
     try:
-        with open(f"/proc/{pid}/status") as file:
+        with open(f"/proc/{pid}/status", errors="replace") as file:
             return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     except OSError:
         return {}
@@ -167,14 +163,14 @@ def _signal_member(pid: int, pid_namespace: int, number: int) -> None:
         os.close(pidfd)
 
 
-def _wait_for_foreground() -> None:
-    """Stop like any job that wants to read the terminal in the background, until `fg`: tcsetpgrp(3), SIGTTIN."""
-    if os.isatty(0) and _in_background():
-        os.kill(os.getpid(), syscalls.SIGTTIN)
-
-
 def _in_background() -> bool:
+    """Whether the terminal belongs to another job now, and somebody is there to bring us back: tcsetpgrp(3).
+
+    A process group without a shell to continue it (orphaned) is not stopped by the kernel, either.
+    """
     try:
+        if os.getsid(os.getppid()) != os.getsid(0):
+            return False
         return os.tcgetpgrp(0) != os.getpgrp()
     except OSError:  # it is not our controlling terminal: no job control
         return False

@@ -11,8 +11,10 @@ import sys
 import sysconfig
 
 PROGRAM = """#!{python} -IS
+import _signal
 import sys
 
+_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 sys.path += {path!r}
 
 from {package}.cli import entry_point

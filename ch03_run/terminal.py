@@ -6,8 +6,10 @@ to the container's, whose line discipline turns Ctrl-C and Ctrl-Z into signals t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import select
 import termios
 
 from ch02_namespaces import syscalls
@@ -56,7 +58,9 @@ class Terminal(Part):
         self.interactive = interactive
         self.master = self._slave = -1
         self._saved: list[int | list[bytes | int]] | None = None
+        self._keys_open = interactive
         self._to_container = b""
+        self._to_user = b""
 
     def prepare(self, container: Container) -> None:
         self.master, self._slave = os.openpty()
@@ -100,40 +104,72 @@ class Terminal(Part):
         termios.tcsetattr(0, termios.TCSADRAIN, mode)
 
     def restore(self) -> None:
-        """Set the user's terminal back to what it was."""
-        if self._saved is not None:
+        """Set the user's terminal back to what it was, if it is still there."""
+        if self._saved is None:
+            return
+        try:
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+        except termios.error:
+            return  # its window was closed
+        finally:
             self._saved = None
 
-    def waits_for_room(self) -> bool:
-        """Whether there are keys that the container's terminal has not taken yet."""
-        return bool(self._to_container)
+    def waits_for(self) -> dict[int, int]:
+        """The descriptors to poll(2) and their events: output is read when the last of it has been shown, keys when
+        the container's terminal has taken the last of them. So neither side can make us wait."""
+        events = {1: select.POLLOUT} if self._to_user else {self.master: select.POLLIN}
+        if self._to_container:
+            events[self.master] = events.get(self.master, 0) | select.POLLOUT
+        elif self._keys_open:
+            events[0] = select.POLLIN
+        return events
 
-    def read_keys(self) -> bool:
-        """Take what the user typed and pass it on; False when there will be no more: the user's terminal is gone."""
+    def move(self, ready: set[int]) -> None:
+        """Pass on what can be passed on without waiting."""
+        if 0 in ready:
+            self._read_keys()
+        if self.master in ready:
+            self._send_keys()
+            self._read_output()
+        if 1 in ready:
+            self._show_output()
+
+    def is_empty(self) -> bool:
+        """Whether all that the container printed has been shown."""
+        self._read_output()
+        return not self._to_user
+
+    def _read_keys(self) -> None:
         try:
             keys = os.read(0, CHUNK)
-        except OSError:
-            return False
+        except OSError:  # the user's terminal is gone
+            keys = b""
+        self._keys_open = bool(keys)
         self._to_container += keys
-        self.send_keys()
-        return bool(keys)
+        self._send_keys()
 
-    def send_keys(self) -> None:
-        """Pass on as much of the typed keys as the container's terminal takes now."""
+    def _send_keys(self) -> None:
         try:
             sent = os.write(self.master, self._to_container)
         except BlockingIOError:
-            sent = 0
+            return
         self._to_container = self._to_container[sent:]
 
-    def show_output(self) -> bool:
-        """Pass what the container printed on to our standard output; False when there is nothing now."""
+    def _read_output(self) -> None:
+        if self._to_user:
+            return
         try:
-            output = os.read(self.master, CHUNK)
+            self._to_user = os.read(self.master, CHUNK)
         except BlockingIOError:
-            return False
-        view = memoryview(output)
-        while view:
-            view = view[os.write(1, view) :]
-        return bool(output)
+            return
+
+    def _show_output(self) -> None:
+        try:
+            shown = os.write(1, self._to_user[: select.PIPE_BUF])  # so much can be written without waiting: pipe(7)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            shown = len(self._to_user)  # the user's terminal is gone
+        self._to_user = self._to_user[shown:]

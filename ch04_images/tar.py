@@ -53,7 +53,7 @@ class Bounds:
 
 
 class Archive:
-    """Iterate over it for the entries of a tar stream; pieces() gives the data of the entry at hand.
+    """Iterate over it for the entries of a tar stream; read() gives the data of the entry at hand.
 
     read: takes the most bytes to return, and returns none at the end (compression.open_plain). Iteration raises
     EngineError for what is no tar archive, is damaged, ends early, or exceeds the bounds. An archive ends with a
@@ -88,7 +88,7 @@ class Archive:
                 said = tar.records(kind, data)
                 self._shared.update((key, said[key]) for key in tar.GLOBAL_KEYS if key in said)
             elif kind != tar.GNU_VOLUME:
-                yield self._entry(header, {**self._shared, **own} if self._shared else own)
+                yield self._named_entry(header, {**self._shared, **own} if self._shared else own)
                 own, room = {}, self._bounds.header
             self._finish()
         else:
@@ -97,22 +97,22 @@ class Archive:
             raise malformed("it ends after an extended header")
         self._drain()
 
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """The next `size` bytes of the entry's data, in pieces that fit into memory."""
-        while size:
-            piece = self._some(size)
-            self._left -= len(piece)
-            size -= len(piece)
-            yield piece
+    def read(self, size: int) -> bytes:
+        """At least one byte and at most `size` of the entry's data, which the caller knows to be there."""
+        piece = self._some(size)
+        self._left -= len(piece)
+        return piece
 
     # ---------------------------------------------------------------- the stream
 
     def _some(self, size: int) -> bytes:
         """At least one byte and at most `size`."""
-        if self._at == len(self._buffer) and not self._fill():
-            what = f"tar entry {shown(self._name)}" if self._name else "tar archive"
-            raise EngineError(what, f"the archive ends in the middle, at byte {self._total}", TRUNCATED)
         piece = self._buffer[self._at : self._at + size]
+        if not piece:
+            if not self._fill():
+                what = f"tar entry {shown(self._name)}" if self._name else "tar archive"
+                raise EngineError(what, f"the archive ends in the middle, at byte {self._total}", TRUNCATED)
+            piece = self._buffer[:size]
         self._at += len(piece)
         return piece
 
@@ -146,8 +146,9 @@ class Archive:
         """Go to the next header."""
         left = self._left + self._padding
         self._left = self._padding = 0
-        while left:
+        while left > len(self._buffer) - self._at:
             left -= len(self._some(left))
+        self._at += left
 
     # ---------------------------------------------------------------- headers
 
@@ -175,29 +176,39 @@ class Archive:
         self._left = 0
         return self._take(size)
 
+    def _named_entry(self, header: bytes, records: Records) -> Entry:
+        try:
+            return self._entry(header, records)
+        except EngineError as error:
+            raise EngineError(f"tar entry {shown(self._name)}", error.why, error.hint) from None
+
     def _entry(self, header: bytes, records: Records) -> Entry:
         """What this header, and the records that came before it, say. Leaves the stream where the data begins."""
-        name, mode, uid, gid, size, mtime, kind, link, magic, major, minor, prefix = tar.HEADER.unpack(header)
+        name, owner, size, mtime, kind, link, magic, major, minor, prefix = tar.HEADER.unpack(header)
         name = tar.text(name)
         if magic == tar.USTAR and prefix[0]:  # GNU tar, whose magic differs, keeps other things there
             name = tar.text(prefix) + b"/" + name
-        entry = Entry(kind, name, tar.text(link))
-        entry.mode, entry.uid, entry.gid = number(mode) & 0o7777, number(uid), number(gid)
-        entry.mtime_ns = number(mtime) * SECOND
+        self._name = name
+        entry = Entry(kind, name)
+        entry.mode, entry.uid, entry.gid = tar.owner(owner)
+        entry.mtime_ns = tar.time(number(mtime) * SECOND)
         stored = number(size)
+        if kind in tar.LINKS:
+            entry.link = tar.text(link)
+        elif kind in tar.DEVICES:
+            entry.major, entry.minor = number(major), number(minor)
         if records:
             stored = tar.apply(records, entry, stored)
-        self._name = entry.name
+            self._name = entry.name
         self._expect(0 if kind in tar.WITHOUT_DATA else stored)
-        if kind in tar.DEVICES:
-            entry.major, entry.minor = number(major), number(minor)
-        elif kind in tar.FILES:
+        if kind in tar.FILES:
             self._file(entry, header, records)
         elif kind == tar.GNU_DUMPDIR:
             entry.kind = tar.DIRECTORY
         elif kind not in tar.WITHOUT_DATA:
-            raise EngineError(f"tar entry {shown(entry.name)}", f"its type {shown(kind)} is unknown")
-        self._check(entry)
+            raise malformed(f"its type {shown(kind)} is unknown")
+        if problem := self._problem(entry):
+            raise malformed(problem)
         return entry
 
     def _file(self, entry: Entry, header: bytes, records: Records) -> None:
@@ -210,27 +221,22 @@ class Archive:
         elif size := records and (records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")):
             entry.size, entry.regions = decimal(size), self._map_of_pax(records)
 
-    def _check(self, entry: Entry) -> None:
+    def _problem(self, entry: Entry) -> str:
+        """Why this entry cannot be, or must not; "" if it may."""
         bounds, name, link = self._bounds, entry.name, entry.link
-        problem = ""
         if not name or b"\0" in name:
-            problem = "a name that is empty or holds a NUL"
-        elif entry.kind in (tar.LINK, tar.SYMLINK) and (not link or b"\0" in link):
-            problem = "a link whose target is empty or holds a NUL"
-        elif len(name) > bounds.path or len(link) > bounds.path:
-            problem = f"a name of more than {bounds.path} bytes"
-        elif not 0 <= entry.size <= bounds.file:
-            problem = f"a file of {entry.size} bytes; the bound is {bounds.file}"
-        elif not (0 <= entry.uid <= tar.HIGHEST_ID and 0 <= entry.gid <= tar.HIGHEST_ID):
-            problem = "an owner that cannot exist"
-        elif abs(entry.mtime_ns) > tar.LAST_SECOND * SECOND:
-            problem = "a time that cannot exist"
-        elif not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
-            problem = "a device number that cannot exist"
-        elif entry.regions is not None and not tar.ascending(entry.regions, entry.size, self._left):
-            problem = "a sparse map that contradicts itself"
-        if problem:
-            raise EngineError(f"tar entry {shown(name)}", problem)
+            return "its name is empty or holds a NUL"
+        if entry.kind in tar.LINKS and (not link or b"\0" in link):
+            return "the name it links to is empty or holds a NUL"
+        if len(name) > bounds.path or len(link) > bounds.path:
+            return f"a name of more than {bounds.path} bytes"
+        if not 0 <= entry.size <= bounds.file:
+            return f"a file of {entry.size} bytes; the bound is {bounds.file}"
+        if not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
+            return "a device number that cannot exist"
+        if entry.regions is not None and not tar.ascending(entry.regions, entry.size, self._left):
+            return "a sparse map that contradicts itself"
+        return ""
 
     # ---------------------------------------------------------------- sparse files
 

@@ -6,6 +6,7 @@ manual, "Basic Tar Format" and "Storing Sparse Files".
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import zlib
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
-# name, mode, uid, gid, size, mtime, (checksum,) type flag, link name, magic, (user, group,) major, minor, prefix
-HEADER = struct.Struct("100s8s8s8s12s12s8xc100s6s66x8s8s155s12x")
+# name, (mode, uid, gid), size, mtime, (checksum,) type flag, link name, magic, (user, group,) major, minor, prefix
+HEADER = struct.Struct("100s24s12s12s8xc100s6s66x8s8s155s12x")
 USTAR = b"ustar\0"
 
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 OLD_FILE, CONTIGUOUS, GNU_SPARSE, GNU_DUMPDIR, GNU_VOLUME = b"\0", b"7", b"S", b"D", b"V"
 PAX, PAX_SOLARIS, PAX_GLOBAL, GNU_NAME, GNU_LINK = b"x", b"X", b"g", b"L", b"K"
+LINKS = (LINK, SYMLINK)
 DEVICES = (CHARACTER, BLOCK_DEVICE)
 FILES = (FILE, OLD_FILE, CONTIGUOUS, GNU_SPARSE)
 WITHOUT_DATA = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)  # whatever size their header says
@@ -36,7 +38,7 @@ XATTR = b"SCHILY.xattr."
 SPARSE_MAP = b"GNU.sparse.map"
 SPARSE_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 HIGHEST_ID = (1 << 32) - 2  # the one above means "leave it" to chown(2)
-LAST_SECOND = 1 << 60
+LAST_NANOSECOND = 1 << 90
 
 
 class Entry:
@@ -52,10 +54,10 @@ class Entry:
         *("size", "major", "minor", "regions", "xattrs"),
     )
 
-    def __init__(self, kind: bytes, name: bytes, link: bytes = b"") -> None:
+    def __init__(self, kind: bytes, name: bytes) -> None:
         self.kind = kind
         self.name = name
-        self.link = link
+        self.link = b""
         self.mode = self.uid = self.gid = self.mtime_ns = self.size = self.major = self.minor = 0
         self.regions: Regions | None = None
         self.xattrs: dict[bytes, bytes] = {}
@@ -79,6 +81,7 @@ def text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
+@functools.lru_cache(1 << 12)  # owners, modes and times are few
 def number(field: bytes) -> int:
     """A number: octal digits, or, as GNU tar has it for large ones, base 256 with the first bit set. Empty: 0.
 
@@ -99,17 +102,40 @@ def number(field: bytes) -> int:
     raise malformed(f"{shown(digits)} is no octal number")
 
 
+@functools.lru_cache(1 << 10)
+def owner(fields: bytes) -> tuple[int, int, int]:
+    """Mode, user and group, which lie side by side and are the same for many files. Raises EngineError."""
+    return number(fields[:8]) & 0o7777, user(number(fields[8:16])), user(number(fields[16:]))
+
+
+def user(number: int) -> int:
+    """A user or group. Raises EngineError for one that cannot be."""
+    if not 0 <= number <= HIGHEST_ID:
+        raise malformed(f"an owner that cannot exist, {number}")
+    return number
+
+
+def time(nanoseconds: int) -> int:
+    """A time. Raises EngineError for one that no file system can store."""
+    if abs(nanoseconds) > LAST_NANOSECOND:
+        raise malformed("a time that cannot exist")
+    return nanoseconds
+
+
 def sums_up(header: bytes) -> bool:
     """Whether the checksum is the sum of all bytes, its own taken for spaces. Some old programs took bytes for signed.
 
-    The low half of Adler-32 is that sum plus 1, modulo 65521: exact for 256 bytes, and six times as fast as sum().
+    The low half of Adler-32 is such a sum plus 1, modulo 65521, and many times as fast as sum().
     """
     try:
         declared = number(header[148:156])
     except EngineError:
         return False
+    quick = (zlib.adler32(header[:148]) & 0xFFFF) + (zlib.adler32(header[156:]) & 0xFFFF) - 2
+    if declared == quick + 8 * ord(" "):
+        return True
     counted = header[:148] + b" " * 8 + header[156:]
-    total = (zlib.adler32(counted[:256]) & 0xFFFF) + (zlib.adler32(counted[256:]) & 0xFFFF) - 2
+    total = sum(counted)
     return declared == total or declared == total - 256 * sum(byte >= 128 for byte in counted)
 
 
@@ -148,11 +174,11 @@ def apply(records: Records, entry: Entry, stored: int) -> int:
     entry.name = get(b"GNU.sparse.name") or get(b"path") or entry.name
     entry.link = get(b"linkpath") or entry.link
     if uid := get(b"uid"):
-        entry.uid = decimal(uid)
+        entry.uid = user(decimal(uid))
     if gid := get(b"gid"):
-        entry.gid = decimal(gid)
+        entry.gid = user(decimal(gid))
     if mtime := get(b"mtime"):
-        entry.mtime_ns = nanoseconds(mtime)
+        entry.mtime_ns = time(nanoseconds(mtime))
     entry.xattrs = {key.removeprefix(XATTR): value for key, value in records.items() if key.startswith(XATTR)}
     size = get(b"size")
     return decimal(size) if size else stored

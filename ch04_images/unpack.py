@@ -1,22 +1,23 @@
 """Unpack a tar archive, a root file system or a layer, into a directory, and never outside it. Book section 4.1.1.
 
-Sources: GNU tar's manual, "Dealing with Old Files"; OCI image-spec, layer.md (whiteouts); overlayfs.rst; openat(2).
+Sources: the GNU tar manual, "Dealing with Old Files"; OCI image-spec, layer.md (whiteouts); overlayfs.rst.
 
-How it stays inside: a name is cut at its slashes, `..` is refused, and each directory is opened below the one before
-by descriptor, with O_NOFOLLOW. The kernel never gets a path with a slash, nor follows a symbolic link for us, so it
-does not matter what an earlier entry has put in the way. Entries below a symbolic link are refused, even if it
-leads to a directory of the same archive: archives made from a directory tree hold none.
+How it stays inside: a name is cut at its slashes, `..` is refused, and beneath.Tree opens directory after directory
+without following symbolic links. An entry below a symbolic link is refused, even where that leads to a directory of
+the same archive: one made from a directory tree holds no such entry, and one made to do harm does.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.unionfs import OPAQUE
 from ch04_images import tar_header as tar
+from ch04_images.beneath import ENTER, Tree, is_whiteout, why
 from ch04_images.compression import open_plain
 from ch04_images.tar import Archive, Bounds
 from ch04_images.tar_header import Entry, shown
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 DEFAULTS = Bounds()
-ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-MOST_OPEN = 256  # directories kept open; a process may have 1,024 files, and one name adds at most 2 * Bounds.depth
+NODES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 WHITEOUT, OPAQUE_MARK = b".wh.", b".wh..wh..opq"
-OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")
+OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")  # they can point into layers that are not the image's
 HINTS = {errno.EPERM: "owners, devices and some attributes need root", errno.ENOSPC: "the disk is full"}
 
 
@@ -46,83 +46,45 @@ def unpack(
     """Create what a tar archive holds below the existing directory `target`; needs root.
 
     source: a file or a pipe; plain, or compressed with gzip, xz, zstd or bzip2, which its first bytes tell.
-    layer: the archive is a layer of an image, whose whiteouts (`.wh.NAME`, `.wh..wh..opq`) become those of overlayfs;
-    otherwise such names are refused. progress: called with the bytes of `source` read so far.
+    layer: it is a layer of an image, whose whiteouts (`.wh.NAME`, `.wh..wh..opq`) become those of overlayfs;
+    otherwise such names are refused. progress: called with the number of bytes of `source` read so far.
     Owners, modes, times of modification and extended attributes are as the archive says. Of two entries with one
     name the last wins; missing directories are made, 0755 and root's; leading slashes are dropped.
     Raises EngineError, naming the entry. Then the target holds what came before, and the caller removes it.
     """
-    archive = Archive(open_plain(source, progress), bounds)
-    tree = Tree(target)
     try:
-        unpacking = Unpacking(archive, tree, layer, bounds)
-        for entry in archive:
-            unpacking.add(entry)
-        unpacking.finish_directories()
+        tree = Tree(target)
+        try:
+            unpacking = Unpacking(Archive(open_plain(source, progress), bounds), tree, layer, bounds)
+            unpacking.run()
+        finally:
+            tree.close()
     except OSError as error:
-        raise EngineError("unpack", _reason(error), HINTS.get(error.errno or 0, "")) from None
-    finally:
-        tree.close()
+        raise EngineError(f"unpack into {target}", why(error), HINTS.get(error.errno or 0, "")) from None
 
 
-def _reason(error: OSError) -> str:
-    return f"{error.strerror} [{errno.errorcode.get(error.errno or 0, error.errno)}]"
+class Refusal(Exception):
+    """An entry that must not be unpacked, and why."""
 
 
-class Tree:
-    """The directories below the target, entered one name at a time and never through a symbolic link."""
-
-    def __init__(self, target: str) -> None:
-        self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open: dict[bytes, int] = {}
-
-    def directory(self, path: bytes, create: bool = False) -> int:
-        """A descriptor of the directory with this path ("" is the target), which belongs to the tree.
-
-        path: without `.`, `..` and double slashes. Raises EngineError if a symbolic link or a file is in the way.
-        """
-        if not path:
-            return self._root
-        known = self._open.get(path)
-        if known is not None:
-            return known
-        descriptor, end = self._root, 0
-        while end < len(path):
-            start = end + 1 if end else 0
-            end = path.find(b"/", start)
-            end = len(path) if end < 0 else end
-            above, descriptor = descriptor, self._open.get(path[:end], -1)
-            if descriptor < 0:
-                descriptor = self._open[path[:end]] = _enter(above, path[start:end], path[:end], create)
-        return descriptor
-
-    def forget(self, most: int = 0) -> None:
-        """Close all directories if there are more than `most`: between entries, and when one was removed."""
-        if len(self._open) > most:
-            for descriptor in self._open.values():
-                os.close(descriptor)
-            self._open.clear()
-
-    def close(self) -> None:
-        self.forget()
-        os.close(self._root)
+@functools.lru_cache(1 << 10)  # by directory: many files share one
+def normal(path: bytes) -> bytes:
+    """A path without what means nothing: leading, double and closing slashes, and `.`. Raises Refusal."""
+    parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+    if b".." in parts:
+        raise Refusal("a name with `..` may lead anywhere")
+    if any(part.startswith(WHITEOUT) for part in parts):
+        raise Refusal("names that begin with `.wh.` are for whiteouts")
+    return b"/".join(parts)
 
 
-def _enter(parent: int, name: bytes, path: bytes, create: bool) -> int:
-    try:
-        return os.open(name, ENTER, dir_fd=parent)
-    except FileNotFoundError:
-        if not create:
-            raise
-    except OSError as error:
-        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-            raise
-        what = "a symbolic link" if stat.S_ISLNK(os.lstat(name, dir_fd=parent).st_mode) else "no directory"
-        raise OSError(error.errno, f"{shown(path)} is {what}; nothing is unpacked below it") from None
-    os.mkdir(name, 0o700, dir_fd=parent)
-    descriptor = os.open(name, ENTER, dir_fd=parent)
-    os.fchmod(descriptor, 0o755)
-    return descriptor
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """The directory, normal, and the name in it; that of the root is empty. Raises Refusal."""
+    directory, _, name = path.rpartition(b"/")
+    if name not in (b"", b".", b".."):
+        return normal(directory), name
+    directory, _, name = normal(path).rpartition(b"/")
+    return directory, name
 
 
 class Unpacking:
@@ -133,78 +95,88 @@ class Unpacking:
         self._tree = tree
         self._layer = layer
         self._bounds = bounds
-        self._directories: dict[bytes, Entry] = {}  # to be finished when all is in them
-        self._makers = {
-            tar.FILE: self._file,
-            tar.LINK: self._link,
-            tar.SYMLINK: self._symlink,
-            tar.CHARACTER: self._node,
-            tar.BLOCK_DEVICE: self._node,
-            tar.FIFO: self._node,
-            tar.DIRECTORY: self._directory,
-        }
+        self._directories: dict[tuple[bytes, bytes], Entry] = {}
+        self._sure_owner, self._sure_mode = what_new_files_get(tree.directory(b""))
 
-    def add(self, entry: Entry) -> None:
-        """Create one entry. Raises EngineError."""
+    def run(self) -> None:
+        """Create all entries, then give the directories their owners, modes and times, which entries in them change."""
+        entry = None
         try:
-            self._tree.forget(MOST_OPEN)
-            self._check(entry)
-            path = self._path(entry, entry.name)
-            above, _, name = path.rpartition(b"/")
-            parent = self._tree.directory(above, create=True)
-            if name.startswith(WHITEOUT):
-                self._hide(parent, name, entry)
-                return
-            if name:
-                self._make(parent, name, entry)
-            if entry.kind == tar.DIRECTORY:
-                self._directories[path] = entry
-            elif not name:
-                raise refusal(entry, "the root must be a directory")
-        except OSError as error:
-            raise refusal(entry, _reason(error), HINTS.get(error.errno or 0, "")) from None
+            for entry in self._archive:
+                self._tree.trim()
+                self._add(entry)
+            for (above, name), entry in reversed(self._directories.items()):  # from the bottom: a mode may lock us out
+                self._tree.trim()
+                self._finish_directory(above, name, entry)
+        except (OSError, Refusal) as error:
+            raise _named(entry, error) from None
+
+    def _finish_directory(self, above: bytes, name: bytes, entry: Entry) -> None:
+        try:
+            descriptor = self._tree.directory(above + b"/" + name if above else name)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # a later entry put something else there
+        finish(descriptor, entry)
+
+    def _add(self, entry: Entry) -> None:
+        above, name = split(entry.name)
+        if above.count(b"/") >= self._bounds.depth:
+            raise Refusal(f"more than {self._bounds.depth} directories deep")
+        parent = self._tree.directory(above, create=True)
+        if name.startswith(WHITEOUT):
+            return self._hide(parent, name, entry)
+        self._check(entry)
+        if entry.kind == tar.DIRECTORY:
+            self._directories[above, name] = entry
+        elif not name:
+            raise Refusal("the root must be a directory")
+        if name:
+            self._replace(parent, name, entry)
+        return None
 
     def _check(self, entry: Entry) -> None:
-        """What the bounds forbid, and what the kernel would take for its own."""
-        if entry.kind in tar.DEVICES and not self._bounds.devices:
-            raise refusal(entry, "device nodes are not allowed here")
-        if not self._bounds.setuid and entry.kind == tar.FILE:
+        """Refuse what the bounds forbid, and attributes that are the kernel's own."""
+        bounds = self._bounds
+        if not bounds.devices and entry.kind in tar.DEVICES:
+            raise Refusal("device nodes are not allowed here")
+        if not bounds.setuid and entry.kind != tar.DIRECTORY:
             if entry.mode & (stat.S_ISUID | stat.S_ISGID) or b"security.capability" in entry.xattrs:
-                raise refusal(entry, "setuid and setgid files, and those with capabilities, are not allowed here")
+                raise Refusal("setuid and setgid files, and those with capabilities, are not allowed here")
         for name in entry.xattrs:
             if not name or b"\0" in name or name.startswith(OVERLAY_XATTRS):
-                raise refusal(entry, f"the attribute {shown(name)} may not come from an archive")
+                raise Refusal(f"the attribute {shown(name)} may not come from an archive")
 
-    def _path(self, entry: Entry, name: bytes) -> bytes:
-        """A name of the archive without what means nothing: leading and double slashes, and `.`."""
-        parts = [part for part in name.split(b"/") if part not in (b"", b".")]
-        if b".." in parts:
-            raise refusal(entry, "a name with `..` could lead out of the directory")
-        if len(parts) > self._bounds.depth:
-            raise refusal(entry, f"more than {self._bounds.depth} directories deep")
-        if WHITEOUT in name:
-            marked = [part.startswith(WHITEOUT) for part in parts]
-            if any(marked[:-1]) or (marked[-1] and (not self._layer or name is not entry.name)):
-                raise refusal(entry, "names that begin with `.wh.` are for whiteouts of a layer")
-        return b"/".join(parts)
+    # ---------------------------------------------------------------- what is made
 
-    # ---------------------------------------------------------------- one entry
+    def _replace(self, parent: int, name: bytes, entry: Entry) -> None:
+        """Make the entry, in place of what has that name. The first call of each _make finds the name free or fails."""
+        try:
+            return self._make(parent, name, entry)
+        except FileExistsError:
+            hidden = self._layer and is_whiteout(parent, name)
+        self._tree.remove(parent, name)
+        self._make(parent, name, entry)
+        if hidden and entry.kind == tar.DIRECTORY:
+            _make_opaque(parent, name)
+        return None
 
     def _make(self, parent: int, name: bytes, entry: Entry) -> None:
-        """Create it in place of what has that name. Each maker's first call is the one that finds the name taken."""
-        make = self._makers[entry.kind]
-        try:
-            make(parent, name, entry)
-        except FileExistsError:
-            self._remove(parent, name)
-            make(parent, name, entry)
+        if entry.kind == tar.FILE:
+            self._make_file(parent, name, entry)
+        elif entry.kind == tar.DIRECTORY:
+            _make_directory(parent, name)
+        elif entry.kind == tar.LINK:
+            self._make_link(parent, name, entry)
+        elif entry.kind == tar.SYMLINK:
+            os.symlink(entry.link, name, dir_fd=parent)
+            finish_by_name(parent, name, entry)
+        else:
+            os.mknod(name, NODES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
+            finish_by_name(parent, name, entry)
 
-    def _remove(self, parent: int, name: bytes) -> None:
-        self._tree.forget()  # what we have open could be below it
-        ...
-
-    def _file(self, parent: int, name: bytes, entry: Entry) -> None:
-        descriptor = os.open(name, CREATE, 0o600, dir_fd=parent)
+    def _make_file(self, parent: int, name: bytes, entry: Entry) -> None:
+        mode = entry.mode & self._sure_mode
+        descriptor = os.open(name, CREATE, mode, dir_fd=parent)
         try:
             if entry.regions is None:
                 self._write(descriptor, entry.size)
@@ -213,12 +185,104 @@ class Unpacking:
                 for offset, length in entry.regions:
                     os.lseek(descriptor, offset, os.SEEK_SET)
                     self._write(descriptor, length)
-            finish(descriptor, entry)
+            finish(descriptor, entry, self._sure_owner, mode)
         finally:
             os.close(descriptor)
 
     def _write(self, descriptor: int, size: int) -> None:
-        for piece in self._archive.pieces(size):
-            written = os.write(descriptor, piece)
-            while written < len(piece):
-                written += os.write(descriptor, piece[written:])
+        while size:
+            piece = self._archive.read(size)
+            size -= len(piece)
+            while piece:
+                piece = piece[os.write(descriptor, piece) :]
+
+    def _make_link(self, parent: int, name: bytes, entry: Entry) -> None:
+        above, old = split(entry.link)
+        try:
+            directory = self._tree.directory(above)
+            mode = os.lstat(old or b".", dir_fd=directory).st_mode
+        except FileNotFoundError:
+            raise Refusal(f"a hard link to {shown(entry.link)}, which has not been unpacked") from None
+        if stat.S_ISDIR(mode) or is_whiteout(directory, old):
+            raise Refusal(f"a hard link to {shown(entry.link)}, which is a directory or a whiteout")
+        os.link(old, name, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
+
+    def _hide(self, parent: int, name: bytes, entry: Entry) -> None:
+        """Make a whiteout. It hides what lower layers have, not what this one has: layer.md."""
+        hidden = name.removeprefix(WHITEOUT)
+        if not self._layer:
+            raise Refusal("names that begin with `.wh.` are for the whiteouts of a layer")
+        if entry.kind not in (tar.FILE, tar.LINK):  # aufs made hard links of them
+            raise Refusal("a whiteout must be an empty file")
+        if name == OPAQUE_MARK:
+            os.setxattr(parent, OPAQUE[0], b"y")
+            return
+        if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
+            raise Refusal("a whiteout of a name that cannot be")
+        try:
+            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(hidden, dir_fd=parent).st_mode):
+                _make_opaque(parent, hidden)
+
+
+def _named(entry: Entry | None, error: OSError | Refusal) -> EngineError:
+    what = f"tar entry {shown(entry.name)}" if entry else "tar archive"
+    if isinstance(error, OSError):
+        return EngineError(what, why(error), HINTS.get(error.errno or 0, ""))
+    return EngineError(what, str(error))
+
+
+def _make_directory(parent: int, name: bytes) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+            raise
+
+
+def _make_opaque(parent: int, name: bytes) -> None:
+    descriptor = os.open(name, ENTER, dir_fd=parent)
+    try:
+        os.setxattr(descriptor, OPAQUE[0], b"y")
+    finally:
+        os.close(descriptor)
+
+
+def what_new_files_get(top: int) -> tuple[tuple[int, int] | None, int]:
+    """Their owner and group, and the mode bits that open(2) gives as it is told: two calls less for most files.
+
+    Not sure are a group that comes from the directory (setgid, mount option grpid), and modes where there is a
+    default ACL (acl(5)).
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    group = os.getegid()
+    owner = (os.geteuid(), group) if os.fstat(top).st_gid == group else None
+    has_acl = "system.posix_acl_default" in os.listxattr(top)
+    return owner, 0 if has_acl else 0o777 & ~umask
+
+
+def finish(descriptor: int, entry: Entry, owner: tuple[int, int] | None = None, mode: int = -1) -> None:
+    """Owner, mode, attributes, time, in this order: chown(2) drops setuid and capabilities, and all change the time.
+
+    owner, mode: what the file has already.
+    """
+    if (entry.uid, entry.gid) != owner:
+        os.fchown(descriptor, entry.uid, entry.gid)
+    if entry.mode != mode:
+        os.fchmod(descriptor, entry.mode)
+    for name, value in entry.xattrs.items():
+        os.setxattr(descriptor, name, value)
+    os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
+
+
+def finish_by_name(parent: int, name: bytes, entry: Entry) -> None:
+    """The same for what cannot be opened: links, and devices, whose drivers would notice."""
+    os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+    if entry.kind != tar.SYMLINK:
+        os.chmod(name, entry.mode, dir_fd=parent)  # it is no link: we have just made it
+    for attribute, value in entry.xattrs.items():  # there is no setxattrat(2) before Linux 6.13
+        os.setxattr(b"/proc/self/fd/%d/%s" % (parent, name), attribute, value, follow_symlinks=False)
+    times = (entry.mtime_ns, entry.mtime_ns)
+    os.utime(name, ns=times, dir_fd=parent, follow_symlinks=False)

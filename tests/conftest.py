@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,8 +47,16 @@ def leak_check() -> Iterator[LeakCheck]:
     leaks.adopt_orphans(False)
 
 
+@pytest.fixture(scope="session")
+def alone() -> Iterator[None]:
+    """One suite at a time on a machine: all share its cgroups, and one sweeps what another's test looks at."""
+    with open(Path(tempfile.gettempdir(), "mydocker-tests.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture
-def new_host(leak_check: LeakCheck, tmp_path: Path) -> Iterator[Callable[[], Host]]:
+def new_host(alone: None, leak_check: LeakCheck, tmp_path: Path) -> Iterator[Callable[[], Host]]:
     """Makes isolated hosts; what they left in their state directories is a leak, and orphans can't hide from us."""
     hosts: list[Host] = []
     leaks.adopt_orphans()

@@ -23,6 +23,7 @@ SELF_KILLER = """
 import os, sys
 from ch02_namespaces import syscalls
 from ch02_namespaces.command_line import parse
+from ch02_namespaces.errors import EngineError, report
 from ch03_run import cli
 from ch03_run.container import Container
 
@@ -46,9 +47,12 @@ if kind == "calls":
     syscalls.observer = event
 else:
     sys.setprofile(event)
-code = cli.run_in_foreground(container, streams, options)
+try:
+    code = cli.run_in_foreground(container, streams, options)
+except EngineError as error:
+    code = report(error)
 sys.setprofile(None)
-print(seen)
+print(seen, flush=True)
 sys.exit(code)
 """
 
@@ -184,7 +188,7 @@ def test_set_user_id_program_dies_with_its_engine(engine: Engine) -> None:
 
 
 def named(pids: list[int], name: str) -> list[int]:
-    return [pid for pid in pids if processes.status(pid, "Name") == name]
+    return [pid for pid in pids if processes.state(pid) == "S" and processes.status(pid, "Name") == name]
 
 
 def test_killed_engine_does_not_disturb_its_neighbour(engine: Engine) -> None:
