@@ -93,15 +93,13 @@ class Terminal(Part):
         """Let every key through to the container: termios(3), "Raw mode". A background job stops here (SIGTTOU)."""
         if not self.interactive:
             return
-        if self._saved is None:
-            self._saved = termios.tcgetattr(0)
-        mode = termios.tcgetattr(0)
-        mode[0] &= ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
-        mode[1] &= ~termios.OPOST
-        mode[2] = (mode[2] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
-        mode[3] &= ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
-        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(0, termios.TCSADRAIN, mode)
+        try:
+            mode = termios.tcgetattr(0)
+            self._saved = self._saved or termios.tcgetattr(0)
+            _make_raw(mode)
+            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+        except termios.error:
+            return  # its window was closed; SIGHUP will say so
 
     def restore(self) -> None:
         """Set the user's terminal back to what it was, if it is still there."""
@@ -173,3 +171,15 @@ class Terminal(Part):
                 raise
             shown = len(self._to_user)  # the user's terminal is gone
         self._to_user = self._to_user[shown:]
+
+
+def _make_raw(mode: list[int | list[bytes | int]]) -> None:
+    """cfmakeraw(3), on what termios.tcgetattr gives: input, output, control and local modes, speeds, characters."""
+    iflag, oflag, cflag, lflag, _, _, characters = mode
+    assert isinstance(iflag, int) and isinstance(oflag, int) and isinstance(cflag, int) and isinstance(lflag, int)
+    assert isinstance(characters, list)
+    mode[0] = iflag & ~(termios.BRKINT | termios.ICRNL | termios.INPCK | termios.ISTRIP | termios.IXON)
+    mode[1] = oflag & ~termios.OPOST
+    mode[2] = (cflag & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+    mode[3] = lflag & ~(termios.ECHO | termios.ICANON | termios.IEXTEN | termios.ISIG)
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0

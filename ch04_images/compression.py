@@ -97,7 +97,7 @@ class Source:
 
 
 class Members:
-    """The plain bytes of compressed members, one after the other: gzip, xz, zstd and bzip2 files may be concatenated."""
+    """The plain bytes of compressed members, one after the other, as all four formats may be concatenated."""
 
     def __init__(self, source: Source, new: Callable[[], Decompressor]) -> None:
         self._source = source

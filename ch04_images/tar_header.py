@@ -15,6 +15,8 @@ from ch02_namespaces.errors import EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     Records = dict[bytes, bytes]
     Regions = list[tuple[int, int]]
 
@@ -49,18 +51,14 @@ class Entry:
     regions: (offset, length) of what is stored of a sparse file, ascending, or None.
     """
 
-    __slots__ = (
-        *("kind", "name", "link", "mode", "uid", "gid", "mtime_ns"),
-        *("size", "major", "minor", "regions", "xattrs"),
-    )
+    link = b""
+    mode = uid = gid = mtime_ns = size = major = minor = 0
+    regions: Regions | None = None
+    xattrs: Mapping[bytes, bytes] = {}  # noqa: RUF012 (it is never changed, only replaced)
 
     def __init__(self, kind: bytes, name: bytes) -> None:
         self.kind = kind
         self.name = name
-        self.link = b""
-        self.mode = self.uid = self.gid = self.mtime_ns = self.size = self.major = self.minor = 0
-        self.regions: Regions | None = None
-        self.xattrs: dict[bytes, bytes] = {}
 
 
 def shown(name: bytes) -> str:
@@ -179,9 +177,19 @@ def apply(records: Records, entry: Entry, stored: int) -> int:
         entry.gid = user(decimal(gid))
     if mtime := get(b"mtime"):
         entry.mtime_ns = time(nanoseconds(mtime))
-    entry.xattrs = {key.removeprefix(XATTR): value for key, value in records.items() if key.startswith(XATTR)}
+    entry.xattrs = {unquoted(key.removeprefix(XATTR)): value for key, value in records.items() if key.startswith(XATTR)}
     size = get(b"size")
     return decimal(size) if size else stored
+
+
+def quoted(attribute: bytes) -> bytes:
+    """An attribute's name in a pax key, where "=" would end it: as GNU tar does it."""
+    return attribute.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
+def unquoted(attribute: bytes) -> bytes:
+    """The inverse of quoted()."""
+    return attribute.replace(b"%3D", b"=").replace(b"%25", b"%")
 
 
 def decimal(digits: bytes) -> int:

@@ -63,23 +63,23 @@ def unpack(
         raise EngineError(f"unpack into {target}", why(error), HINTS.get(error.errno or 0, "")) from None
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """An entry that must not be unpacked, and why."""
 
 
 @functools.lru_cache(1 << 10)  # by directory: many files share one
 def normal(path: bytes) -> bytes:
-    """A path without what means nothing: leading, double and closing slashes, and `.`. Raises Refusal."""
+    """A path without what means nothing: leading, double and closing slashes, and `.`. Raises RefusalError."""
     parts = [part for part in path.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise Refusal("a name with `..` may lead anywhere")
+        raise RefusalError("a name with `..` may lead anywhere")
     if any(part.startswith(WHITEOUT) for part in parts):
-        raise Refusal("names that begin with `.wh.` are for whiteouts")
+        raise RefusalError("names that begin with `.wh.` are for whiteouts")
     return b"/".join(parts)
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """The directory, normal, and the name in it; that of the root is empty. Raises Refusal."""
+    """The directory, normal, and the name in it; that of the root is empty. Raises RefusalError."""
     directory, _, name = path.rpartition(b"/")
     if name not in (b"", b".", b".."):
         return normal(directory), name
@@ -108,7 +108,7 @@ class Unpacking:
             for (above, name), entry in reversed(self._directories.items()):  # from the bottom: a mode may lock us out
                 self._tree.trim()
                 self._finish_directory(above, name, entry)
-        except (OSError, Refusal) as error:
+        except (OSError, RefusalError) as error:
             raise _named(entry, error) from None
 
     def _finish_directory(self, above: bytes, name: bytes, entry: Entry) -> None:
@@ -121,7 +121,7 @@ class Unpacking:
     def _add(self, entry: Entry) -> None:
         above, name = split(entry.name)
         if above.count(b"/") >= self._bounds.depth:
-            raise Refusal(f"more than {self._bounds.depth} directories deep")
+            raise RefusalError(f"more than {self._bounds.depth} directories deep")
         parent = self._tree.directory(above, create=True)
         if name.startswith(WHITEOUT):
             return self._hide(parent, name, entry)
@@ -129,7 +129,7 @@ class Unpacking:
         if entry.kind == tar.DIRECTORY:
             self._directories[above, name] = entry
         elif not name:
-            raise Refusal("the root must be a directory")
+            raise RefusalError("the root must be a directory")
         if name:
             self._replace(parent, name, entry)
         return None
@@ -138,13 +138,13 @@ class Unpacking:
         """Refuse what the bounds forbid, and attributes that are the kernel's own."""
         bounds = self._bounds
         if not bounds.devices and entry.kind in tar.DEVICES:
-            raise Refusal("device nodes are not allowed here")
-        if not bounds.setuid and entry.kind != tar.DIRECTORY:
-            if entry.mode & (stat.S_ISUID | stat.S_ISGID) or b"security.capability" in entry.xattrs:
-                raise Refusal("setuid and setgid files, and those with capabilities, are not allowed here")
+            raise RefusalError("device nodes are not allowed here")
+        privileged = entry.mode & (stat.S_ISUID | stat.S_ISGID) or b"security.capability" in entry.xattrs
+        if privileged and not bounds.setuid and entry.kind != tar.DIRECTORY:
+            raise RefusalError("setuid and setgid files, and those with capabilities, are not allowed here")
         for name in entry.xattrs:
             if not name or b"\0" in name or name.startswith(OVERLAY_XATTRS):
-                raise Refusal(f"the attribute {shown(name)} may not come from an archive")
+                raise RefusalError(f"the attribute {shown(name)} may not come from an archive")
 
     # ---------------------------------------------------------------- what is made
 
@@ -202,23 +202,23 @@ class Unpacking:
             directory = self._tree.directory(above)
             mode = os.lstat(old or b".", dir_fd=directory).st_mode
         except FileNotFoundError:
-            raise Refusal(f"a hard link to {shown(entry.link)}, which has not been unpacked") from None
+            raise RefusalError(f"a hard link to {shown(entry.link)}, which has not been unpacked") from None
         if stat.S_ISDIR(mode) or is_whiteout(directory, old):
-            raise Refusal(f"a hard link to {shown(entry.link)}, which is a directory or a whiteout")
+            raise RefusalError(f"a hard link to {shown(entry.link)}, which is a directory or a whiteout")
         os.link(old, name, src_dir_fd=directory, dst_dir_fd=parent, follow_symlinks=False)
 
     def _hide(self, parent: int, name: bytes, entry: Entry) -> None:
         """Make a whiteout. It hides what lower layers have, not what this one has: layer.md."""
         hidden = name.removeprefix(WHITEOUT)
         if not self._layer:
-            raise Refusal("names that begin with `.wh.` are for the whiteouts of a layer")
+            raise RefusalError("names that begin with `.wh.` are for the whiteouts of a layer")
         if entry.kind not in (tar.FILE, tar.LINK):  # aufs made hard links of them
-            raise Refusal("a whiteout must be an empty file")
+            raise RefusalError("a whiteout must be an empty file")
         if name == OPAQUE_MARK:
             os.setxattr(parent, OPAQUE[0], b"y")
             return
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
-            raise Refusal("a whiteout of a name that cannot be")
+            raise RefusalError("a whiteout of a name that cannot be")
         try:
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
         except FileExistsError:
@@ -226,7 +226,7 @@ class Unpacking:
                 _make_opaque(parent, hidden)
 
 
-def _named(entry: Entry | None, error: OSError | Refusal) -> EngineError:
+def _named(entry: Entry | None, error: OSError | RefusalError) -> EngineError:
     what = f"tar entry {shown(entry.name)}" if entry else "tar archive"
     if isinstance(error, OSError):
         return EngineError(what, why(error), HINTS.get(error.errno or 0, ""))

@@ -62,8 +62,8 @@ def test_process_is_caught() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_orphan_in_a_session_of_its_own_is_caught_and_ended(host: Host) -> None:
     before = leaks.snapshot()
-    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
-    assert host.run([sys.executable, "-c", ORPHAN], **quiet).code == 0
+    words = [sys.executable, "-c", ORPHAN]
+    assert host.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).code == 0
     found = leaks.new_since(before)
     assert kinds(found) == {"process"}
     assert "sleep 1000" in found[0]
@@ -93,7 +93,9 @@ def test_descriptor_is_caught() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_link_is_caught() -> None:
     before = leaks.snapshot()
-    added = subprocess.run(["ip", "link", "add", "leak0", "type", "dummy"], capture_output=True, timeout=60, check=False)
+    added = subprocess.run(
+        ["ip", "link", "add", "leak0", "type", "dummy"], capture_output=True, timeout=60, check=False
+    )
     if added.returncode:
         pytest.skip("no dummy links here")
     found = leaks.new_since(before)

@@ -28,7 +28,7 @@ SUBSETS: dict[str, list[Hierarchy]] = {
     "version 2": [hierarchy for hierarchy in MOUNTED if hierarchy.version is cgroup_v2],
     **{"+".join(sorted(h.controllers)): [h] for h in MOUNTED if h.version is cgroup_v1},
 }
-PARENT = f"mydocker/test-{os.getpid()}"
+PARENT = f"mydocker-test-{os.getpid()}"
 
 
 @pytest.fixture(params=[name for name, subset in SUBSETS.items() if subset])
@@ -213,6 +213,7 @@ def test_kill_wins_against_forks(group: Cgroup, mounted: list[Hierarchy], frozen
 
 def test_kill_reaches_groups_below(group: Cgroup, mounted: list[Hierarchy], sleeper: subprocess.Popen[bytes]) -> None:
     needs_freezer(mounted)
+    group.close()  # its lock: else a group below could not be made
     below = Cgroup(f"{group.path}/below", mounted)
     below.create()
     below.add(sleeper.pid)
@@ -224,6 +225,7 @@ def test_kill_reaches_groups_below(group: Cgroup, mounted: list[Hierarchy], slee
 def test_remove_takes_groups_below_along(mounted: list[Hierarchy]) -> None:
     made = Cgroup(f"{PARENT}/one", mounted)
     made.create()
+    made.close()
     below = Cgroup(f"{PARENT}/one/a/b/c", mounted)
     below.create()
     below.close()
@@ -285,28 +287,25 @@ def test_one_with_a_living_maker_is_not_swept(group: Cgroup) -> None:
     assert all(map(os.path.isdir, group.directories()))
 
 
-def test_one_with_processes_is_not_swept(mounted: list[Hierarchy], sleeper: subprocess.Popen[bytes]) -> None:
+@pytest.mark.parametrize("where", ["", "/below"])
+def test_processes_that_lost_their_engine_are_ended(
+    mounted: list[Hierarchy], sleeper: subprocess.Popen[bytes], where: str
+) -> None:
+    needs_freezer(mounted)
     left = abandon(f"{PARENT}/left", mounted)
-    left.add(sleeper.pid)
+    (abandon(left.path + where, mounted) if where else left).add(sleeper.pid)
     sweep(PARENT, mounted)
-    assert left.processes() == [sleeper.pid]
+    assert sleeper.wait(60) == -signal.SIGKILL
+    sweep(PARENT, mounted)
+    assert not any(map(os.path.exists, left.directories()))
+
+
+def test_processes_with_an_engine_are_not_ended(group: Cgroup, sleeper: subprocess.Popen[bytes]) -> None:
+    group.add(sleeper.pid)
+    sweep(PARENT, group.hierarchies)
     assert processes.is_alive(sleeper.pid)
+    assert group.processes() == [sleeper.pid]
     sleeper.kill()
-    sleeper.wait(60)
-    sweep(PARENT, mounted)
-    assert not any(map(os.path.exists, left.directories()))
-
-
-def test_one_with_processes_below_is_not_swept(mounted: list[Hierarchy], sleeper: subprocess.Popen[bytes]) -> None:
-    left = abandon(f"{PARENT}/left", mounted)
-    below = abandon(f"{PARENT}/left/below", mounted)
-    below.add(sleeper.pid)
-    sweep(PARENT, mounted)
-    assert below.processes() == [sleeper.pid]
-    sleeper.kill()
-    sleeper.wait(60)
-    sweep(PARENT, mounted)
-    assert not any(map(os.path.exists, left.directories()))
 
 
 def test_sweep_of_nothing() -> None:
@@ -329,12 +328,16 @@ for _ in range(times):
 """
 
 
-def test_twenty_that_create_and_sweep_at_once(mounted: list[Hierarchy]) -> None:
+@pytest.mark.parametrize("subset", [name for name in ("all", "version 1", "version 2") if SUBSETS[name]])
+def test_twenty_that_create_and_sweep_at_once(subset: str) -> None:
+    mounted = SUBSETS[subset]
     places = " ".join(hierarchy.mountpoint for hierarchy in mounted)
     words = [sys.executable, "-c", CREATOR, PARENT, places, "15"]
     all_of_them = [subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(20)]
     errors = [process.communicate(timeout=300)[1].decode() for process in all_of_them]
     sweep(PARENT, mounted)
+    for hierarchy in mounted:
+        os.rmdir(f"{hierarchy.mountpoint}/{PARENT}")
     assert [error.splitlines()[-1] for error in errors if error] == []
 
 

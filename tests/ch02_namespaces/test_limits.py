@@ -32,7 +32,9 @@ def test_size(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "m", "64x", "6 4m", "m64", "-1", "-5m", "1e999", "inf", "nan", "5kk", "0x10", "½m", "1,5g"])
+@pytest.mark.parametrize(
+    "text", ["", "m", "64x", "6 4m", "m64", "-1", "-5m", "1e999", "inf", "nan", "5kk", "0x10", "½m", "1,5g"]
+)
 def test_no_size(text: str) -> None:
     with pytest.raises(EngineError, match="size"):
         parse_size(text)

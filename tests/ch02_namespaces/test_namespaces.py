@@ -225,10 +225,16 @@ def test_many_spawns_leave_no_descriptor() -> None:
     assert processes.zombies(os.getpid()) == []
 
 
-@pytest.mark.parametrize(("argv", "code"), [(["true"], 0), (["nosuchcommand"], 127), (["/etc"], 126), (["/etc/passwd"], 126)])
+@pytest.mark.parametrize(
+    ("argv", "code"), [(["true"], 0), (["nosuchcommand"], 127), (["/etc"], 126), (["/etc/passwd"], 126)]
+)
 def test_become_a_command(argv: list[str], code: int) -> None:
     script = "import sys; from ch02_namespaces import errors, namespaces\n"
-    script += "try: namespaces.run_command(sys.argv[1:])\nexcept errors.EngineError as error: sys.exit(errors.report(error))"
-    ended = subprocess.run([sys.executable, "-c", script, *argv], cwd=REPOSITORY, capture_output=True, timeout=60, check=False)
+    script += (
+        "try: namespaces.run_command(sys.argv[1:])\nexcept errors.EngineError as error: sys.exit(errors.report(error))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *argv], cwd=REPOSITORY, capture_output=True, timeout=60, check=False
+    )
     assert ended.returncode == code
     assert b"Traceback" not in ended.stderr

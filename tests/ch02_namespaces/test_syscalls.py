@@ -48,7 +48,10 @@ def in_child(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda path: syscalls.mount("none", f"{path}/nosuch", "tmpfs", syscalls.MS_NOSUID), r"mount\('none', '.*/nosuch', 'tmpfs', MS_NOSUID, NULL\)"),
+        (
+            lambda path: syscalls.mount("none", f"{path}/nosuch", "tmpfs", syscalls.MS_NOSUID),
+            r"mount\('none', '.*/nosuch', 'tmpfs', MS_NOSUID, NULL\)",
+        ),
         (lambda path: syscalls.umount(f"{path}/nosuch"), r"umount2\('.*/nosuch', 0\)"),
         (lambda path: syscalls.mkdir(f"{path}/nosuch/below"), r"mkdir\('.*/nosuch/below'\)"),
         (lambda path: syscalls.rmdir(f"{path}/nosuch"), r"rmdir\('.*/nosuch'\)"),
@@ -103,9 +106,12 @@ def test_mount_and_umount(tmp_path: Path) -> None:
 
 
 def test_host_name_of_64_bytes_and_not_more() -> None:
-    assert in_child(lambda: (syscalls.unshare(syscalls.CLONE_NEWUTS), syscalls.sethostname("x" * 64))) == 0
-    code = in_child(lambda: (syscalls.unshare(syscalls.CLONE_NEWUTS), syscalls.sethostname("x" * 65)))
-    assert code == errno.EINVAL
+    def rename(length: int) -> None:
+        syscalls.unshare(syscalls.CLONE_NEWUTS)
+        syscalls.sethostname("x" * length)
+
+    assert in_child(lambda: rename(64)) == 0
+    assert in_child(lambda: rename(65)) == errno.EINVAL
     assert socket.gethostname() not in ("x" * 64, "x" * 65)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, fails, one_line
+from tests.support.hosts import Word
 
 pytestmark = pytest.mark.kernel
 
@@ -25,7 +26,7 @@ def test_pid_one_is_not_ended_from_inside(engine: Engine) -> None:
     assert engine.sh("kill -9 1; kill -15 1; kill -11 1; exit 7").code == 7
 
 
-WRONG = {
+WRONG: dict[str, tuple[list[Word], str]] = {
     "unknown long flag": (["run", "--nosuch", "true"], "--nosuch"),
     "unknown short flag": (["run", "-Z", "true"], "-Z"),
     "unknown switch in a group": (["run", "-iZ", "true"], "-Z"),

@@ -39,7 +39,9 @@ def test_stages_come_in_order(engine: Engine) -> None:
     assert {"prepare", "spawn", "enter", "exec", "cleanup"} <= set(stages)
 
 
-@pytest.mark.parametrize("part", ["Resources", "MountNamespace", "PidNamespace", "Hostname", "IpcNamespace", "NetworkNamespace"])
+@pytest.mark.parametrize(
+    "part", ["Resources", "MountNamespace", "PidNamespace", "Hostname", "IpcNamespace", "NetworkNamespace"]
+)
 def test_every_part_is_introduced_once_with_its_section(engine: Engine, part: str) -> None:
     introductions = [line for line in told(engine) if re.search(rf"{part} \(section [\d., ]+\): \w", line)]
     assert len(introductions) == 1

@@ -63,15 +63,23 @@ def test_hosts_proc_is_whole_after(engine: Engine, end: str) -> None:
 @pytest.mark.parametrize("end", ENDS)
 def test_nothing_propagates_where_the_host_shares_its_mounts(engine: Engine, end: str) -> None:
     """As on every machine with systemd. The book's readers lost their /proc here."""
-    script = SHARED + "sh -c 'cat /proc/self/mountinfo; echo ===; " + PRINTS_MOUNTS_AFTERWARDS + "' sh \"$@\""
-    words = ["unshare", "--mount", "sh", "-c", script, "sh", *engine.run_words(["sh", "-c", '"$@" >&2', "sh", *ENDS[end]])]
+    script = SHARED + "sh -c 'cat /proc/self/mountinfo; echo ===; " + PRINTS_MOUNTS_AFTERWARDS + '\' sh "$@"'
+    words = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        *engine.run_words(["sh", "-c", '"$@" >&2', "sh", *ENDS[end]]),
+    ]
     before, _, after = engine.host.run(words).out.partition(b"===\n")
     assert b"shared:" in before
     assert after == before
 
 
 def test_nothing_propagates_when_the_engine_is_killed(engine: Engine) -> None:
-    script = SHARED + "sh -c 'cat /proc/self/mountinfo; echo ===; \"$@\"; cat /proc/self/mountinfo' sh \"$@\""
+    script = SHARED + 'sh -c \'cat /proc/self/mountinfo; echo ===; "$@"; cat /proc/self/mountinfo\' sh "$@"'
     command = ["sh", "-c", "echo up >&2; sleep 100"]
     started = engine.host.spawn(["unshare", "--mount", "sh", "-c", script, "sh", *engine.run_words(command)])
     assert started.stderr is not None
@@ -126,9 +134,10 @@ def test_network_is_lo_alone_and_down(engine: Engine) -> None:
     lines = engine.run(["cat", "/proc/net/dev"]).text.splitlines()[2:]
     assert [line.split(":")[0].strip() for line in lines] == ["lo"]
     assert engine.run(["cat", "/proc/net/route"]).text.splitlines()[1:] == []
-    assert engine.run(["cat", "/proc/net/fib_trie"]).text == "" or "127.0.0.1" not in engine.run(
-        ["cat", "/proc/net/fib_trie"]
-    ).text
+    assert (
+        engine.run(["cat", "/proc/net/fib_trie"]).text == ""
+        or "127.0.0.1" not in engine.run(["cat", "/proc/net/fib_trie"]).text
+    )
 
 
 def test_end_of_pid_one_ends_all(engine: Engine) -> None:

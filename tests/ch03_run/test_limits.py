@@ -74,7 +74,8 @@ def test_limit_can_be_read_on_the_host(
 def test_all_processes_of_a_container_are_in_its_cgroup(engine: Engine) -> None:
     started = engine.spawn(["sh", "-c", "sleep 1000 & hostname; read x"], "-i")
     id = read_line(started).decode().strip()
-    pids = set(eventually(lambda: len(found := processes.descendants(started.pid)) == 2 and found, "both"))
+    eventually(lambda: len(processes.descendants(started.pid)) == 2, "both processes")
+    pids = set(processes.descendants(started.pid))
     groups = [group for group in leaks.cgroups() if group.endswith(id)]
     assert groups
     for group in groups:
@@ -171,7 +172,9 @@ def test_fork_bomb_is_held(engine: Engine) -> None:
 
 @needs("pids")
 def test_bomb_that_never_ends_can_be_ended(engine: Engine) -> None:
-    started = engine.spawn(["sh", "-c", "echo lit; (while :; do sleep 1000 & done); exec sleep 1000"], "--pids-limit", "20")
+    started = engine.spawn(
+        ["sh", "-c", "echo lit; (while :; do sleep 1000 & done); exec sleep 1000"], "--pids-limit", "20"
+    )
     assert read_line(started) == b"lit\n"
     eventually(lambda: len(processes.descendants(started.pid)) > 15, "the bomb")
     started.terminate()
@@ -205,6 +208,15 @@ def test_value_that_only_the_kernel_refuses_leaves_nothing(engine: Engine, flag:
 def test_mount_points_with_odd_names_do_not_disturb(engine: Engine, tmp_path: object) -> None:
     """/proc/self/mountinfo holds whatever bytes somebody mounted something on."""
     script = 'd="$1/$(printf "\\377 \\n x")"; mkdir "$d" && mount -t tmpfs none "$d" && shift && exec "$@"'
-    words = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path), *engine.run_words(["echo", "fine"], "-m", "64m")]
+    words = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(tmp_path),
+        *engine.run_words(["echo", "fine"], "-m", "64m"),
+    ]
     result = engine.host.run(words)
     assert (result.code, result.out, result.err) == (0, b"fine\n", b"")

@@ -75,7 +75,9 @@ def test_stages_go_in_order_and_cleanup_in_reverse() -> None:
 
 def test_observer_of_stages_sees_both_sides(capfd: pytest.CaptureFixture[str]) -> None:
     seen = container(Recorder("a", []), Recorder("b", []))
-    seen.on_stage = lambda stage, part: os.write(2, f"{stage} {part.name if isinstance(part, Recorder) else '-'}\n".encode())  # type: ignore[assignment, return-value]
+    seen.on_stage = lambda stage, part: os.write(
+        2, f"{stage} {part.name if isinstance(part, Recorder) else '-'}\n".encode()
+    )  # type: ignore[assignment]
     assert run(seen) == 0
     assert capfd.readouterr().err.splitlines() == [
         *("prepare a", "prepare b", "spawn -", "attach a", "attach b", "enter a", "enter b", "exec -"),

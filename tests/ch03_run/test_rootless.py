@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments_from
 from tests.support.hosts import REPOSITORY, Host, Result, Word, finish, read_line
-from tests.support import processes
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
@@ -40,7 +40,10 @@ class User:
 def readable_python(host: Host) -> str:
     """An interpreter that nobody may execute: that of a virtual environment is often root's own."""
     for python in (sys.executable, "/usr/bin/python3"):
-        if host.run([*BECOME_NOBODY, python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], cwd="/").code == 0:
+        if (
+            host.run([*BECOME_NOBODY, python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], cwd="/").code
+            == 0
+        ):
             return python
     pytest.skip("no Python that an ordinary user may run")
 
@@ -83,7 +86,12 @@ def test_no_right_outside(user: User) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "controller"),
-    [(["-m", "64m"], "memory"), (["--cpus", "0.5"], "cpu"), (["--pids-limit", "20"], "pids"), (["-cpuset", "0"], "cpuset")],
+    [
+        (["-m", "64m"], "memory"),
+        (["--cpus", "0.5"], "cpu"),
+        (["--pids-limit", "20"], "pids"),
+        (["-cpuset", "0"], "cpuset"),
+    ],
 )
 def test_limits_need_a_delegated_cgroup_and_it_says_so(user: User, flags: list[str], controller: str) -> None:
     fails(user.run(*flags, "true"), ENGINE_FAILED, controller, "delegated")

@@ -61,7 +61,6 @@ def test_reader_outside_that_leaves_ends_the_command(engine: Engine) -> None:
     assert wait_for_end(started) == 9
 
 
-
 @pytest.mark.parametrize("field", ["SigIgn", "SigBlk", "SigPnd"])
 def test_no_signal_is_ignored_or_blocked_inside(engine: Engine, field: str) -> None:
     text = engine.run(["grep", field, "/proc/self/status"]).text
@@ -103,7 +102,7 @@ CLOSED = ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-
 @pytest.mark.parametrize("flags", [[], ["-i"], ["-m", "64m"], ["--explain"]], ids=" ".join)
 @pytest.mark.parametrize("closed", CLOSED)
 def test_engine_without_some_of_its_streams(engine: Engine, closed: str, flags: list[str]) -> None:
-    """A closed 0, 1 or 2 is the number that the next open gets: a control file, say, that errors are then written to."""
+    """A closed 0, 1 or 2 is the number that the next open gets: a control file, say, into which errors then go."""
     words = ["sh", "-c", f'"$@" {closed}', "sh", *engine.run_words(["sh", "-c", "exit 7"], *flags)]
     result = engine.host.run(words)
     assert b"Traceback" not in result.err

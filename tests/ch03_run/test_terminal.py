@@ -106,7 +106,9 @@ def test_control_c_ends_the_job_and_not_the_shell(engine: Engine) -> None:
 
 @pytest.mark.parametrize(("key", "name"), [(CONTROL_C, "INT"), (CONTROL_BACKSLASH, "QUIT")])
 def test_key_reaches_a_handler_once(engine: Engine, key: bytes, name: str) -> None:
-    terminal = engine.pty(["sh", "-c", f"trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.05; done"], "-ti")
+    terminal = engine.pty(
+        ["sh", "-c", f"trap 'echo got; exit 3' {name}; echo ready; while :; do sleep 0.05; done"], "-ti"
+    )
     terminal.expect(b"ready")
     terminal.type(key)
     assert terminal.wait() == 3
@@ -184,7 +186,9 @@ def test_large_paste_arrives(engine: Engine) -> None:
 
 
 def test_large_paste_that_nobody_reads_does_not_hang_the_end(engine: Engine) -> None:
-    terminal = engine.pty(["sh", "-c", "stty raw -echo; trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done"], "-ti")
+    terminal = engine.pty(
+        ["sh", "-c", "stty raw -echo; trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done"], "-ti"
+    )
     terminal.expect(b"ready")
     os.set_blocking(terminal.master, False)
     while becomes(lambda: writes_some(terminal), 0.5):
@@ -203,7 +207,9 @@ def writes_some(terminal: Terminal) -> bool:
 
 def test_engine_rests_while_a_paste_waits(engine: Engine) -> None:
     """It must wait for room, not ask for it in a loop."""
-    terminal = engine.pty(["sh", "-c", "stty raw -echo; trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done"], "-ti")
+    terminal = engine.pty(
+        ["sh", "-c", "stty raw -echo; trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done"], "-ti"
+    )
     terminal.expect(b"ready")
     os.set_blocking(terminal.master, False)
     while becomes(lambda: writes_some(terminal), 0.5):
@@ -345,7 +351,9 @@ def test_input_sent_to_the_background_leaves_the_keys_to_the_shell(engine: Engin
     for number in range(5):
         bash.type(b"echo $((%d+1000))\r" % number)
         bash.expect(b"%d\r\n" % (number + 1000), 10)
-    bash.type(b"kill -9 %1; wait\r")
+    bash.type(b"kill -9 %1\r")
+    bash.type(b"sleep 0.5\r")
+    bash.expect(b"Killed")
     log_out(bash)
     engine.run(["true"])
 

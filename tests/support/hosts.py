@@ -60,7 +60,10 @@ class Host:
         }
         root.mkdir(parents=True, exist_ok=True)
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", HOLDER], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["unshare", "--net", "sh", "-c", HOLDER],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"ready\n", "no network namespace"
@@ -92,7 +95,9 @@ class Host:
         except subprocess.TimeoutExpired as late:
             started.kill()  # not waited for its pipes: whoever it started may hold them
             started.wait(PATIENCE)
-            raise AssertionError(f"still running after {timeout:g} s: {words!r}\n{late.stdout!r}\n{late.stderr!r}") from None
+            raise AssertionError(
+                f"still running after {timeout:g} s: {words!r}\n{late.stdout!r}\n{late.stderr!r}"
+            ) from None
         return Result(started.returncode, out or b"", err or b"")
 
     def spawn(

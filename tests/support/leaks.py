@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import glob
 import os
 import shutil
 import signal
@@ -50,15 +51,21 @@ def snapshot() -> Snapshot:
 
 
 def new_since(before: Snapshot) -> list[str]:
-    """The leaks, one text each, after a bounded wait for those that are just going away."""
-    becomes(lambda: not _difference(before), ASYNCHRONOUS)
-    return _difference(before)
+    """The leaks, one text each: what is new and stays, after a bounded wait for what is just going away."""
+    found = _difference(before)
+
+    def nothing_stays() -> bool:
+        found.intersection_update(_difference(before))
+        return not found
+
+    becomes(nothing_stays, ASYNCHRONOUS)
+    return sorted(found)
 
 
-def _difference(before: Snapshot) -> list[str]:
+def _difference(before: Snapshot) -> set[str]:
     reap_orphans()
     now = snapshot()
-    return [f"{kind}: {item}" for kind, items in now.items() for item in sorted(items - before[kind])]
+    return {f"{kind}: {item}" for kind, items in now.items() for item in items - before[kind]}
 
 
 def clean_up(before: Snapshot) -> None:
@@ -83,14 +90,14 @@ def cgroup_roots() -> list[str]:
 
 
 def cgroups() -> list[str]:
-    """The groups below `mydocker` in every hierarchy, without those of other users of this machine.
+    """The groups below `mydocker*` in every hierarchy, without those of other users of this machine.
 
     An engine holds a lock on its group (see Cgroup.create); who holds it and is no descendant of ours is a stranger.
     """
     found = []
     for root in cgroup_roots():
-        for path, names, _ in os.walk(f"{root}/mydocker"):
-            found += [f"{path}/{name}" for name in names]
+        for parent in glob.glob(f"{root}/mydocker*"):
+            found += [f"{path}/{name}" for path, names, _ in os.walk(parent) for name in names]
     locks = _strangers_locks()
     theirs = {os.path.basename(group) for group in found if _is_locked(group, locks)}
     return [group for group in found if not theirs & set(group.split("/"))]
