@@ -75,8 +75,8 @@ class DieWithEngine(Part):
     """A container in the foreground ends when its engine ends, also by SIGKILL: PR_SET_PDEATHSIG(2const).
 
     It belongs at the end of the list: the kernel forgets the wish when credentials change. If the engine dies even
-    earlier, the child finds its pipe closed and ends by itself. If the command changes its user later, as `su` does, only
-    the next `run` ends it: cgroups.sweep.
+    earlier, the child finds its pipe closed and ends by itself. If the command changes its user later, as `su` does,
+    only the next `run` ends it: cgroups.sweep.
     """
 
     section = "3.1.2"

@@ -54,7 +54,7 @@ class Entry:
     link = b""
     mode = uid = gid = mtime_ns = size = major = minor = 0
     regions: Regions | None = None
-    xattrs: Mapping[bytes, bytes] = {}  # noqa: RUF012 (it is never changed, only replaced)
+    xattrs: Mapping[bytes, bytes] = {}
 
     def __init__(self, kind: bytes, name: bytes) -> None:
         self.kind = kind
