@@ -140,7 +140,15 @@ def kill(directory: str) -> None:
     freeze(directory, True)
     try:
         for group, _, _ in os.walk(directory):
-            for pid in syscalls.read_file(f"{group}/cgroup.procs").split():
-                os.kill(int(pid), syscalls.SIGKILL)
+            kill_processes(group)
     finally:
         freeze(directory, False)
+
+
+def kill_processes(directory: str) -> None:
+    """SIGKILL the processes that are in a group now, those that end meanwhile excepted."""
+    for pid in syscalls.read_file(f"{directory}/cgroup.procs").split():
+        try:
+            os.kill(int(pid), syscalls.SIGKILL)
+        except ProcessLookupError:
+            continue

@@ -216,21 +216,27 @@ class Cgroup:
         return 0
 
     def freeze(self, frozen: bool = True) -> None:
-        """Stop every process of the group, or let them go on (frozen=False)."""
+        """Stop every process of the group, or let them go on (frozen=False). EngineError where nothing offers it."""
         hierarchy = self._with_freezer()
+        if hierarchy is None:
+            raise EngineError("freezing", "there is no cgroup version 2 and no freezer controller")
         hierarchy.version.freeze(self._in(hierarchy), frozen)
 
     def kill(self) -> None:
-        """SIGKILL every process of the group; none can escape by forking."""
+        """SIGKILL every process of the group; with a freezer, or version 2, none can escape by forking."""
         hierarchy = self._with_freezer()
-        hierarchy.version.kill(self._in(hierarchy))
+        if hierarchy is not None:
+            hierarchy.version.kill(self._in(hierarchy))
+            return
+        for group, _, _ in os.walk(self.directory()):
+            cgroup_v1.kill_processes(group)
 
-    def _with_freezer(self) -> Hierarchy:
+    def _with_freezer(self) -> Hierarchy | None:
         """Version 2 stops and kills groups without a controller; version 1 needs its freezer."""
         for hierarchy in self.hierarchies:
             if hierarchy.version is cgroup_v2 or "freezer" in hierarchy.controllers:
                 return hierarchy
-        raise EngineError("freezing", "there is no cgroup version 2 and no freezer controller")
+        return None
 
     def remove(self, patience: float = PATIENCE) -> None:
         """Remove the group and those below it. Its processes must have ended or be ending. Twice does no harm.

@@ -39,8 +39,10 @@ class LeakCheck:
 
 
 @pytest.fixture(autouse=True)
-def leak_check() -> Iterator[LeakCheck]:
+def leak_check(request: pytest.FixtureRequest) -> Iterator[LeakCheck]:
     """Around every test: mounts, processes, cgroups, network, descriptors, files; before = after."""
+    if request.node.get_closest_marker("kernel"):
+        request.getfixturevalue("alone")
     check = LeakCheck()
     yield check
     check.finish()

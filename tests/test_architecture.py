@@ -75,9 +75,10 @@ def test_names_are_imported_from_where_they_are_defined(path: Path) -> None:
 
 
 def defined(path: Path) -> set[str]:
-    """The names that a module's top level defines itself."""
+    """The names that a module's top level defines itself, also in an `if`."""
     found: set[str] = set()
-    for node in ast.parse(path.read_text()).body:
+    body = ast.parse(path.read_text()).body
+    for node in [*body, *(inner for outer in body if isinstance(outer, ast.If) for inner in outer.body)]:
         if isinstance(node, Definition):
             found.add(node.name)
         elif isinstance(node, ast.Assign):
