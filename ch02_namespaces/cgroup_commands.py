@@ -24,6 +24,7 @@ SIZES = ("memory", "memory_peak", "io_read", "io_write")
 
 
 def limits_of(options: Options) -> Limits:
+    """The Limits that the flags ask for. Raises EngineError."""
     return Limits(
         memory=options.memory,
         memory_swap=options.memory_swap,
@@ -43,6 +44,7 @@ def group_of(options: Options) -> Cgroup:
 
 
 def existing_group(options: Options) -> Cgroup:
+    """The group that the first operand names. Raises EngineError when it is not there."""
     group = group_of(options)
     if not os.path.isdir(group.directory()):
         raise EngineError(f"cgroup {group.path!r}", "there is no such group", "`cgroup create` makes one")
@@ -81,11 +83,13 @@ def create_group(options: Options) -> int:
 
 
 def set_limits(options: Options) -> int:
+    """`cgroup set NAME`: change the limits of a group."""
     existing_group(options).set(limits_of(options))
     return 0
 
 
 def add_process(options: Options) -> int:
+    """`cgroup add NAME PID ...`: move processes into a group."""
     group = existing_group(options)
     for pid in options.operands[1:]:
         group.add(whole_number(pid))
@@ -103,27 +107,32 @@ def show_statistics(options: Options) -> int:
 
 
 def list_processes(options: Options) -> int:
+    """`cgroup ps NAME`: the pids of a group, a line each."""
     for pid in existing_group(options).processes():
         print(pid)
     return 0
 
 
 def freeze_group(options: Options) -> int:
+    """`cgroup freeze NAME`: stop all its processes."""
     existing_group(options).freeze()
     return 0
 
 
 def thaw_group(options: Options) -> int:
+    """`cgroup thaw NAME`: let them go on."""
     existing_group(options).freeze(False)
     return 0
 
 
 def kill_group(options: Options) -> int:
+    """`cgroup kill NAME`: SIGKILL to all its processes."""
     existing_group(options).kill()
     return 0
 
 
 def remove_group(options: Options) -> int:
+    """`cgroup remove NAME`: remove a group without processes."""
     existing_group(options).remove()
     return 0
 

@@ -28,7 +28,7 @@ def settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
         yield "cpu", "cpu.shares", str(limits.cpu_shares)
     if limits.cpus is not None:
         yield "cpu", "cpu.cfs_period_us", str(CPU_PERIOD)
-        yield "cpu", "cpu.cfs_quota_us", str(int(limits.cpus * CPU_PERIOD))
+        yield "cpu", "cpu.cfs_quota_us", str(round(limits.cpus * CPU_PERIOD))
     if limits.cpuset_cpus is not None:
         yield "cpuset", "cpuset.cpus", limits.cpuset_cpus
     if limits.cpuset_mems is not None:

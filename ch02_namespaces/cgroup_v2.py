@@ -28,7 +28,7 @@ def settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
     if limits.cpu_shares is not None:
         yield "cpu", "cpu.weight", str(weight_of_shares(limits.cpu_shares))
     if limits.cpus is not None:
-        yield "cpu", "cpu.max", f"{int(limits.cpus * CPU_PERIOD)} {CPU_PERIOD}"
+        yield "cpu", "cpu.max", f"{round(limits.cpus * CPU_PERIOD)} {CPU_PERIOD}"
     if limits.cpuset_cpus is not None:
         yield "cpuset", "cpuset.cpus", limits.cpuset_cpus
     if limits.cpuset_mems is not None:

@@ -36,6 +36,7 @@ class Hierarchy:
         """The cgroup of this process, relative to the mountpoint."""
 
     def number(self) -> int:
+        """1 or 2, for people."""
         return 1 if self.version is cgroup_v1 else 2
 
 
@@ -120,10 +121,12 @@ class Cgroup:
         return f"{hierarchy.mountpoint}/{self.path}"
 
     def directories(self) -> list[str]:
+        """The group's directory in each hierarchy."""
         return [self._in(hierarchy) for hierarchy in self.hierarchies]
 
     def create(self) -> None:
         """Make the group everywhere. Until close() it carries a lock, by which sweep() sees that somebody needs it.
+        While the group above is locked so, this waits.
 
         Raises SyscallError: EACCES or EROFS without the right to. Nothing is left of a half-made one.
         """
@@ -318,6 +321,6 @@ def _remove_if_abandoned(group: Cgroup) -> None:
     except BlockingIOError:
         return
     except SyscallError as error:
-        if error.errno != errno.EBUSY:
+        if error.errno not in (errno.EBUSY, errno.ENOENT):
             raise
-        return  # a process that can't end yet, in a call that is not interruptible: the next sweep will come by
+        return  # its owner removes it at this moment; or a process can't end yet: the next sweep will come by

@@ -59,6 +59,7 @@ def attend(process: namespaces.Process) -> int:
 
 
 def shell() -> list[str]:
+    """The user's shell, for those who give no command."""
     return [os.environ.get("SHELL") or "/bin/sh"]
 
 
@@ -147,6 +148,7 @@ def join_namespaces(options: Options) -> int:
 
 
 def run_doctor(options: Options) -> int:
+    """`doctor`: the table of findings; 1 if something is missing."""
     from ch02_namespaces.doctor import run
 
     return run(options.format)
@@ -192,8 +194,10 @@ COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
+    """Run a command line; the exit code."""
     return run_command_line(COMMANDS, arguments, PROGRAM)
 
 
 def entry_point() -> None:
+    """The program: run the command line that we were started with, and end."""
     leave(main(sys.argv[1:]))

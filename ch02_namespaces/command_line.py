@@ -44,6 +44,7 @@ class Flag:
         self.option = [name for name in names if name.startswith("--")][-1][2:].replace("-", "_")
 
     def default(self) -> object:
+        """The option's value when the flag is not given."""
         if self.many:
             return []
         return None if self.value else False
@@ -61,6 +62,7 @@ class Options:
         raise AttributeError(name)
 
     def take(self, flag: Flag, text: str) -> None:
+        """Set the option of a flag that was given. Raises EngineError for a value that it can't convert."""
         try:
             value = flag.convert(text) if flag.value else True
         except EngineError as error:

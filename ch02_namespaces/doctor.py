@@ -41,6 +41,7 @@ class Finding:
         self.fix = "" if state == OK else fix
 
     def row(self) -> dict[str, object]:
+        """The finding as a row of the table."""
         return {"what": self.what, "for": self.chapter, "state": self.state, "found": self.found, "fix": self.fix}
 
 
@@ -68,6 +69,7 @@ def examine() -> Iterator[Finding]:
 
 
 def kernel() -> Finding:
+    """Whether the kernel is new enough for clone3, cgroup.kill, mount_setattr and overlays in user namespaces."""
     release = os.uname().release
     version = tuple(int("".join(filter(str.isdigit, part)) or 0) for part in release.split(".")[:2])
     state = OK if version >= OLDEST_KERNEL else MISSING
@@ -75,17 +77,20 @@ def kernel() -> Finding:
 
 
 def machine() -> Finding:
+    """Whether we know the numbers of this machine's system calls."""
     name = os.uname().machine
     return Finding("x86-64 or arm64", "all", OK if name in MACHINES else MISSING, name, "another machine")
 
 
 def privileges() -> Finding:
+    """Who we are."""
     if os.geteuid() == 0:
         return Finding("privileges", "all", OK, "root")
     return Finding("privileges", "all", LIMITED, "an ordinary user", "sudo, or go without limits and bridges")
 
 
 def namespace_kinds() -> Iterator[Finding]:
+    """Which kinds of namespaces the kernel has."""
     for kind in namespaces.KINDS:
         there = os.path.exists(f"/proc/self/ns/{kind}")
         found = f"/proc/self/ns/{kind}" if there else "not in this kernel"
@@ -105,6 +110,7 @@ def user_namespaces_for_all() -> Finding:
 
 
 def cgroup_controllers() -> Iterator[Finding]:
+    """Which cgroup versions are mounted, and where each controller is that we use."""
     found = cgroups.hierarchies()
     versions = " and ".join(sorted({f"version {hierarchy.number()}" for hierarchy in found}))
     state = OK if found else MISSING
@@ -118,6 +124,8 @@ def cgroup_controllers() -> Iterator[Finding]:
 
 
 def overlay() -> Finding:
+    """Whether overlayfs can be mounted."""
+
     def try_it() -> None:
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
         with tempfile.TemporaryDirectory() as top:
@@ -131,6 +139,7 @@ def overlay() -> Finding:
 
 
 def fuse() -> Finding:
+    """Whether a file system of our own can be served."""
     what, fix = "FUSE", "apt install fuse3 libfuse3-3; modprobe fuse"
     if not os.path.exists("/dev/fuse"):
         return Finding(what, "ch02", MISSING, "no /dev/fuse", fix)
@@ -140,6 +149,7 @@ def fuse() -> Finding:
 
 
 def network_devices() -> Iterator[Finding]:
+    """Whether bridges, veth pairs and VXLAN devices can be made."""
     devices: dict[str, dict[str, object]] = {"bridge": {}, "veth": {"peer": "probe1"}, "vxlan": {"vxlan_id": 7}}
     for kind, attributes in devices.items():
         add = functools.partial(_add_link, kind, attributes)
@@ -154,6 +164,7 @@ def _add_link(kind: str, attributes: dict[str, object]) -> None:
 
 
 def nftables() -> Finding:
+    """Whether a table with a nat chain can be made."""
     program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if program is None:
         return Finding("nftables", "ch06", MISSING, "no nft command", "apt install nftables")
@@ -168,12 +179,14 @@ def nftables() -> Finding:
 
 
 def forwarding() -> Finding:
+    """Whether this host passes on packets between its networks."""
     on = syscalls.read_file("/proc/sys/net/ipv4/ip_forward") == "1"
     fix = "sysctl -w net.ipv4.ip_forward=1 (chapter 6 does it when it makes a network)"
     return Finding("ip_forward", "ch06", OK if on else LIMITED, "on" if on else "off", fix)
 
 
 def seccomp() -> Finding:
+    """Whether system calls can be filtered."""
     path = "/proc/sys/kernel/seccomp/actions_avail"
     there = os.path.exists(path)
     found = "filters" if there else "not in this kernel"

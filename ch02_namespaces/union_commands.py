@@ -36,6 +36,7 @@ def show_layer(options: Options) -> int:
 
 
 def unmount(options: Options) -> int:
+    """`union umount TARGET`: detach a union, ours or the kernel's."""
     syscalls.umount(options.operands[0])
     return 0
 

@@ -10,6 +10,7 @@ from ch02_namespaces.errors import EngineError, report
 
 
 def main() -> int:
+    """Clean up and print what was removed; the exit code."""
     try:
         for what in (*remove_groups(), *unmount_unions()):
             print(f"removed {what}")

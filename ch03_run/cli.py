@@ -25,6 +25,7 @@ from ch03_run.terminal import Streams, Terminal
 
 
 def memory_and_swap(text: str) -> int:
+    """Bytes, or -1 for unlimited. Raises EngineError."""
     return -1 if text == "-1" else parse_size(text)
 
 
@@ -117,8 +118,10 @@ COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
+    """Run a command line; the exit code."""
     return run_command_line(COMMANDS, arguments)
 
 
 def entry_point() -> None:
+    """The program: run the command line that we were started with, and end."""
     leave(main(sys.argv[1:]))

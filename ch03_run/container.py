@@ -16,7 +16,7 @@ import marshal
 import os
 
 from ch02_namespaces import namespaces
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import ENGINE_FAILED, EngineError
 from ch03_run.command import Command
 
 TYPE_CHECKING = False
@@ -83,19 +83,23 @@ class Pipe:
         self.reader = self.writer = -1
 
     def open(self) -> None:
+        """Make the pipe; before that it has no ends."""
         self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
 
     def close_reader(self) -> None:
+        """Close the end to read from; twice does no harm."""
         if self.reader >= 0:
             os.close(self.reader)
         self.reader = -1
 
     def close_writer(self) -> None:
+        """Close the end to write to; twice does no harm."""
         if self.writer >= 0:
             os.close(self.writer)
         self.writer = -1
 
     def close(self) -> None:
+        """Close both ends."""
         self.close_reader()
         self.close_writer()
 
@@ -161,8 +165,8 @@ def delete(container: Container) -> None:
         part = container._prepared.pop()
         try:
             _run_stage("cleanup", part, container)
-        except EngineError as error:
-            failures.append(error)
+        except Exception as error:  # whatever it is, the others must have their turn
+            failures.append(error if isinstance(error, EngineError) else _unexpected(part, error))
     if failures:
         raise EngineError("cleanup", "; ".join(map(str, failures)))
 
@@ -207,7 +211,7 @@ def _record(error: BaseException) -> tuple[str, str, str, int]:
     """An error as plain values. Its class may not be known where it is read, and nothing may be imported here."""
     if isinstance(error, EngineError):
         return error.what, error.why, error.hint, error.exit_code
-    return type(error).__name__, str(error), "", 125
+    return type(error).__name__, str(error), "", ENGINE_FAILED
 
 
 # ---------------------------------------------------------------- the engine's side
@@ -271,4 +275,9 @@ def _delete_after(error: BaseException, container: Container) -> None:
     try:
         delete(container)
     except EngineError as second:
-        raise EngineError(str(error), str(second)) from error
+        code = error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED
+        raise EngineError(str(error), str(second), exit_code=code) from error
+
+
+def _unexpected(part: Part, error: Exception) -> EngineError:
+    return EngineError(type(part).__name__, f"{type(error).__name__}: {error}")

@@ -22,6 +22,7 @@ class Narrator:
         self._introduced: set[Part] = set()
 
     def tell_stage(self, stage: str, part: Part | None) -> None:
+        """Tell that a stage begins, of a part or of the container."""
         if stage == "spawn":
             self._tell_spawn()
         elif part is None:
@@ -45,14 +46,17 @@ class Narrator:
 
 
 def first_sentence(part: Part) -> str:
+    """What a part is for, from its docstring."""
     text = " ".join((part.__doc__ or "").split())
     return text.split(". ")[0].split(": ")[0].rstrip(".")
 
 
 def tell_call(call: str, result: int) -> None:
+    """Tell a system call and its result; negative is an errno."""
     outcome = os.strerror(-result) if result < 0 else str(result)
     say(f"           {call} = {outcome}")
 
 
 def say(line: str) -> None:
+    """Print a line at once: the child may become the command before a buffer is written."""
     os.write(2, os.fsencode(f"{line}\n"))

@@ -116,9 +116,21 @@ class Foreground:
 
 
 def would_be_lost(pid: int, number: int) -> bool:
-    """Whether PID 1 drops a signal that would end another process: not caught, ignored or blocked. signal(7)."""
+    """Whether PID 1 drops a signal that would end others: not caught, ignored, blocked or waited for. signal(7).
+
+    A process in sigwait(3) shows the signal as not blocked; the place where it sleeps tells: proc_pid_wchan(5).
+    """
     status = _status(pid)
-    return not any(_has(status, field, number) for field in ("SigCgt", "SigIgn", "SigBlk"))
+    if any(_has(status, field, number) for field in ("SigCgt", "SigIgn", "SigBlk")):
+        return False
+    return "sigtimedwait" not in _sleeping_place(pid)
+
+
+def _sleeping_place(pid: int) -> str:
+    try:
+        return syscalls.read_file(f"/proc/{pid}/wchan")
+    except SyscallError:
+        return ""
 
 
 def _is_ignored(number: int) -> bool:

@@ -14,7 +14,7 @@ import stat
 from ch04_images.tar_header import shown
 
 ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-MOST_OPEN = 256  # before an entry; a process may have 1,024 files, and one entry opens at most two names' directories
+MOST_OPEN = 256  # before a call, which may open Bounds.depth more; a process may have 1,024 files
 
 
 class Tree:
@@ -22,21 +22,23 @@ class Tree:
 
     def __init__(self, top: str) -> None:
         self._top = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open: dict[bytes, int] = {}
-        self._stale = False
+        self._open = {b"": self._top}
 
-    def directory(self, path: bytes, create: bool = False) -> int:
-        """A descriptor of the directory with this path (b"" is the top). It is the tree's, and valid until trim().
+    def directory(self, path: bytes, create: bool = False, keep: int = -1) -> int:
+        """A descriptor of the directory with this path (b"" is the top). It is the tree's, and valid until the next
+        call, unless that is told to keep it.
 
         path: names with single slashes between them, none of which is `.` or `..`. create: make what is missing of
         it, 0755. A symbolic link or a file in the way is an error.
         """
-        descriptor, end = self._top, 0
         known = self._open.get(path)
         if known is not None:
             return known
+        if len(self._open) > MOST_OPEN:
+            self._forget(keep)
+        descriptor, end = self._top, -1
         while end < len(path):
-            start = end + 1 if end else 0
+            start = end + 1
             end = path.find(b"/", start)
             end = len(path) if end < 0 else end
             above, descriptor = descriptor, self._open.get(path[:end], -1)
@@ -45,34 +47,37 @@ class Tree:
         return descriptor
 
     def remove(self, parent: int, name: bytes) -> None:
-        """Remove a file, or a directory with all that is in it, by the descriptor of the directory above."""
+        """Remove a file, or a directory with all that is in it. The descriptor of the one above stays valid."""
         try:
             os.unlink(name, dir_fd=parent)
         except IsADirectoryError:
-            self._stale = True  # it may be open, or one below it; nothing can be made there any more
-            descriptor = os.open(name, ENTER, dir_fd=parent)
-            try:
-                for below in os.listdir(descriptor):
-                    self.remove(descriptor, os.fsencode(below))
-            finally:
+            _remove_directory(parent, name)
+            self._forget(keep=parent)  # some may be of directories that are no more
+
+    def _forget(self, keep: int = -1) -> None:
+        """Close all directories but the top and one more."""
+        for path, descriptor in list(self._open.items()):
+            if descriptor not in (self._top, keep):
                 os.close(descriptor)
-            os.rmdir(name, dir_fd=parent)
-
-    def trim(self) -> None:
-        """Close the directories if there are many, or if some may have been removed. Call it between entries."""
-        if self._stale or len(self._open) > MOST_OPEN:
-            self._forget()
-
-    def _forget(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
-        self._open.clear()
-        self._stale = False
+                del self._open[path]
 
     def close(self) -> None:
         """Close all."""
         self._forget()
         os.close(self._top)
+
+
+def _remove_directory(parent: int, name: bytes) -> None:
+    descriptor = os.open(name, ENTER, dir_fd=parent)
+    try:
+        for below in map(os.fsencode, os.listdir(descriptor)):
+            try:
+                os.unlink(below, dir_fd=descriptor)
+            except IsADirectoryError:
+                _remove_directory(descriptor, below)
+    finally:
+        os.close(descriptor)
+    os.rmdir(name, dir_fd=parent)
 
 
 def _enter(parent: int, name: bytes, path: bytes, create: bool) -> int:

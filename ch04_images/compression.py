@@ -11,7 +11,7 @@ from ch02_namespaces.errors import EngineError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO, Protocol
+    from typing import IO, Protocol
 
     class Decompressor(Protocol):
         """What the decompressor objects of bz2, lzma, zstd and isal have in common."""
@@ -66,7 +66,7 @@ class Source:
     progress: called with the number of bytes read so far.
     """
 
-    def __init__(self, file: BinaryIO, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None = None) -> None:
         self._file = file
         self._progress = progress
         self._count = 0
@@ -132,7 +132,7 @@ class Members:
             raise EngineError("compressed archive", f"{type(error).__name__}: {error}") from None
 
 
-def open_plain(file: BinaryIO, progress: Callable[[int], None] | None = None) -> Callable[[int], bytes]:
+def open_plain(file: IO[bytes], progress: Callable[[int], None] | None = None) -> Callable[[int], bytes]:
     """A function that reads the plain bytes of a file or pipe, whatever it is compressed with.
 
     The function takes the most bytes to return, and returns none at the end. progress: called with the number of

@@ -21,7 +21,7 @@ from ch04_images.unpack import OPAQUE_MARK, OVERLAY_XATTRS, WHITEOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import IO
 
     from ch04_images.tar_header import Records, Regions
 
@@ -39,7 +39,7 @@ KINDS = {
 }
 
 
-def pack(directory: str, sink: BinaryIO, *, layer: bool = False) -> None:
+def pack(directory: str, sink: IO[bytes], *, layer: bool = False) -> None:
     """Write what is below a directory, itself first as `./`, into `sink` as a tar archive; needs root.
 
     sink: should be buffered. layer: the directory is the upper one of an overlay; its whiteouts and opaque directories
@@ -66,7 +66,7 @@ def pack(directory: str, sink: BinaryIO, *, layer: bool = False) -> None:
 class Packing:
     """One directory on its way into one archive."""
 
-    def __init__(self, sink: BinaryIO, layer: bool) -> None:
+    def __init__(self, sink: IO[bytes], layer: bool) -> None:
         self._sink = sink
         self._layer = layer
         self._links: dict[tuple[int, int], bytes] = {}  # device and inode, and the name that has been packed

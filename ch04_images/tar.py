@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ch04_images.tar_header import Records, Regions
 
 CHUNK = 1 << 18  # bytes read and written at once: they stay in the processor's cache
-SECOND = 1_000_000_000  # nanoseconds
 TRUNCATED = "is the download complete?"
 
 
@@ -84,12 +83,16 @@ class Archive:
                 room -= BLOCK + len(data)
                 own.update(tar.records(kind, data))
             elif kind == tar.PAX_GLOBAL:
-                data = self._extension(header, self._bounds.header)
-                said = tar.records(kind, data)
+                said = tar.records(kind, self._extension(header, self._bounds.header))
                 self._shared.update((key, said[key]) for key in tar.GLOBAL_KEYS if key in said)
             elif kind != tar.GNU_VOLUME:
-                yield self._named_entry(header, {**self._shared, **own} if self._shared else own)
-                own, room = {}, self._bounds.header
+                try:
+                    entry = self._entry(header, {**self._shared, **own} if self._shared else own)
+                except EngineError as error:
+                    raise EngineError(f"tar entry {shown(self._name)}", error.why, error.hint) from None
+                yield entry
+                if own:
+                    own, room = {}, self._bounds.header
             self._finish()
         else:
             raise EngineError("tar archive", f"more than {self._bounds.entries} entries")
@@ -154,18 +157,26 @@ class Archive:
 
     def _header(self) -> bytes:
         """The next header, its checksum verified; none at the end."""
-        first = not self._total
-        if self._at == len(self._buffer) and not self._fill():
-            raise EngineError("tar archive", "it is empty" if first else "its end is missing", TRUNCATED)
-        header = self._take(BLOCK)
-        if header == tar.ZEROS:
-            return b""
+        header = self._buffer[self._at : self._at + BLOCK]
+        if len(header) == BLOCK:
+            self._at += BLOCK
+        else:
+            header = self._take_header()
         if tar.sums_up(header):
             return header
-        if first:
+        if header == tar.ZEROS:
+            return b""
+        position = self._total - len(self._buffer) + self._at - BLOCK
+        if position == 0:
             hint = "what is needed is tar, plain or compressed with gzip, xz, zstd or bzip2"
             raise EngineError("tar archive", "this is no tar archive", hint)
-        raise malformed(f"no header at byte {self._total - len(self._buffer) + self._at - BLOCK}")
+        raise malformed(f"no header at byte {position}")
+
+    def _take_header(self) -> bytes:
+        if self._at == len(self._buffer) and not self._fill():
+            why = "its end is missing" if self._total else "it is empty"
+            raise EngineError("tar archive", why, TRUNCATED)
+        return self._take(BLOCK)
 
     def _extension(self, header: bytes, most: int) -> bytes:
         """The data of an extended header, which all has to fit into memory."""
@@ -191,52 +202,51 @@ class Archive:
         self._name = name
         entry = Entry(kind, name)
         entry.mode, entry.uid, entry.gid = tar.owner(owner)
-        entry.mtime_ns = tar.time(number(mtime) * SECOND)
+        entry.mtime_ns = tar.seconds(mtime)
         stored = number(size)
         if kind in tar.LINKS:
             entry.link = tar.text(link)
-        elif kind in tar.DEVICES:
-            entry.major, entry.minor = number(major), number(minor)
         if records:
             stored = tar.apply(records, entry, stored)
             self._name = entry.name
         self._expect(0 if kind in tar.WITHOUT_DATA else stored)
         if kind in tar.FILES:
             self._file(entry, header, records)
+        elif kind in tar.DEVICES:
+            entry.major, entry.minor = number(major), number(minor)
         elif kind == tar.GNU_DUMPDIR:
             entry.kind = tar.DIRECTORY
         elif kind not in tar.WITHOUT_DATA:
             raise malformed(f"its type {shown(kind)} is unknown")
-        if problem := self._problem(entry):
-            raise malformed(problem)
+        self._check(entry)
         return entry
 
     def _file(self, entry: Entry, header: bytes, records: Records) -> None:
         """A regular file, or a directory from before those had a type of their own."""
         sparse = entry.kind == tar.GNU_SPARSE
-        entry.kind = tar.DIRECTORY if entry.name.endswith(b"/") else tar.FILE
-        entry.size = self._left if entry.kind == tar.FILE else 0
+        if entry.name.endswith(b"/"):
+            entry.kind = tar.DIRECTORY
+            return
+        entry.kind, entry.size = tar.FILE, self._left
         if sparse:
             entry.size, entry.regions = number(header[483:495]), self._map_in_header(header)
         elif size := records and (records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")):
             entry.size, entry.regions = decimal(size), self._map_of_pax(records)
-
-    def _problem(self, entry: Entry) -> str:
-        """Why this entry cannot be, or must not; "" if it may."""
-        bounds, name, link = self._bounds, entry.name, entry.link
-        if not name or b"\0" in name:
-            return "its name is empty or holds a NUL"
-        if entry.kind in tar.LINKS and (not link or b"\0" in link):
-            return "the name it links to is empty or holds a NUL"
-        if len(name) > bounds.path or len(link) > bounds.path:
-            return f"a name of more than {bounds.path} bytes"
-        if not 0 <= entry.size <= bounds.file:
-            return f"a file of {entry.size} bytes; the bound is {bounds.file}"
-        if not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
-            return "a device number that cannot exist"
+        if not 0 <= entry.size <= self._bounds.file:
+            raise malformed(f"a file of {entry.size} bytes; the bound is {self._bounds.file}")
         if entry.regions is not None and not tar.ascending(entry.regions, entry.size, self._left):
-            return "a sparse map that contradicts itself"
-        return ""
+            raise malformed("a sparse map that contradicts itself")
+
+    def _check(self, entry: Entry) -> None:
+        name, link, most = entry.name, entry.link, self._bounds.path
+        if not name or b"\0" in name:
+            raise malformed("its name is empty or holds a NUL")
+        if len(name) > most or len(link) > most:
+            raise malformed(f"a name of more than {most} bytes")
+        if entry.kind in tar.LINKS and (not link or b"\0" in link):
+            raise malformed("the name it links to is empty or holds a NUL")
+        if entry.kind in tar.DEVICES and not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
+            raise malformed("a device number that cannot exist")
 
     # ---------------------------------------------------------------- sparse files
 

@@ -29,11 +29,11 @@ USTAR = b"ustar\0"
 FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 OLD_FILE, CONTIGUOUS, GNU_SPARSE, GNU_DUMPDIR, GNU_VOLUME = b"\0", b"7", b"S", b"D", b"V"
 PAX, PAX_SOLARIS, PAX_GLOBAL, GNU_NAME, GNU_LINK = b"x", b"X", b"g", b"L", b"K"
-LINKS = (LINK, SYMLINK)
-DEVICES = (CHARACTER, BLOCK_DEVICE)
-FILES = (FILE, OLD_FILE, CONTIGUOUS, GNU_SPARSE)
-WITHOUT_DATA = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)  # whatever size their header says
-EXTENSIONS = (PAX, PAX_SOLARIS, GNU_NAME, GNU_LINK)
+LINKS = frozenset((LINK, SYMLINK))
+DEVICES = frozenset((CHARACTER, BLOCK_DEVICE))
+FILES = frozenset((FILE, OLD_FILE, CONTIGUOUS, GNU_SPARSE))
+WITHOUT_DATA = frozenset((*LINKS, *DEVICES, DIRECTORY, FIFO))  # whatever size their header says
+EXTENSIONS = frozenset((PAX, PAX_SOLARIS, GNU_NAME, GNU_LINK))
 
 GLOBAL_KEYS = (b"uid", b"gid", b"mtime")  # the others make no sense for all files of an archive
 XATTR = b"SCHILY.xattr."
@@ -111,6 +111,12 @@ def user(number: int) -> int:
     if not 0 <= number <= HIGHEST_ID:
         raise malformed(f"an owner that cannot exist, {number}")
     return number
+
+
+@functools.lru_cache(1 << 10)
+def seconds(field: bytes) -> int:
+    """A time, in nanoseconds. Raises EngineError."""
+    return time(number(field) * 1_000_000_000)
 
 
 def time(nanoseconds: int) -> int:

@@ -25,18 +25,19 @@ from ch04_images.tar_header import Entry, shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
+    from typing import IO
 
 DEFAULTS = Bounds()
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 NODES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
+NO_NAMES = frozenset((b"", b".", b".."))
 WHITEOUT, OPAQUE_MARK = b".wh.", b".wh..wh..opq"
 OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")  # they can point into layers that are not the image's
 HINTS = {errno.EPERM: "owners, devices and some attributes need root", errno.ENOSPC: "the disk is full"}
 
 
 def unpack(
-    source: BinaryIO,
+    source: IO[bytes],
     target: str,
     *,
     layer: bool = False,
@@ -81,7 +82,7 @@ def normal(path: bytes) -> bytes:
 def split(path: bytes) -> tuple[bytes, bytes]:
     """The directory, normal, and the name in it; that of the root is empty. Raises RefusalError."""
     directory, _, name = path.rpartition(b"/")
-    if name not in (b"", b".", b".."):
+    if name not in NO_NAMES:
         return normal(directory), name
     directory, _, name = normal(path).rpartition(b"/")
     return directory, name
@@ -96,6 +97,15 @@ class Unpacking:
         self._layer = layer
         self._bounds = bounds
         self._directories: dict[tuple[bytes, bytes], Entry] = {}
+        self._make = {
+            tar.FILE: self._make_file,
+            tar.DIRECTORY: _make_directory,
+            tar.LINK: self._make_link,
+            tar.SYMLINK: _make_symlink,
+            tar.CHARACTER: _make_node,
+            tar.BLOCK_DEVICE: _make_node,
+            tar.FIFO: _make_node,
+        }
         self._sure_owner, self._sure_mode = what_new_files_get(tree.directory(b""))
 
     def run(self) -> None:
@@ -103,10 +113,8 @@ class Unpacking:
         entry = None
         try:
             for entry in self._archive:
-                self._tree.trim()
                 self._add(entry)
             for (above, name), entry in reversed(self._directories.items()):  # from the bottom: a mode may lock us out
-                self._tree.trim()
                 self._finish_directory(above, name, entry)
         except (OSError, RefusalError) as error:
             raise _named(entry, error) from None
@@ -125,7 +133,8 @@ class Unpacking:
         parent = self._tree.directory(above, create=True)
         if name.startswith(WHITEOUT):
             return self._hide(parent, name, entry)
-        self._check(entry)
+        if entry.kind != tar.FILE or entry.mode > 0o777 or entry.xattrs:
+            self._check(entry)
         if entry.kind == tar.DIRECTORY:
             self._directories[above, name] = entry
         elif not name:
@@ -135,7 +144,7 @@ class Unpacking:
         return None
 
     def _check(self, entry: Entry) -> None:
-        """Refuse what the bounds forbid, and attributes that are the kernel's own."""
+        """Refuse what the bounds forbid (no plain file is among that), and attributes that are the kernel's own."""
         bounds = self._bounds
         if not bounds.devices and entry.kind in tar.DEVICES:
             raise RefusalError("device nodes are not allowed here")
@@ -149,30 +158,17 @@ class Unpacking:
     # ---------------------------------------------------------------- what is made
 
     def _replace(self, parent: int, name: bytes, entry: Entry) -> None:
-        """Make the entry, in place of what has that name. The first call of each _make finds the name free or fails."""
+        """Make the entry, in place of what has that name. The first call of each maker finds the name free or fails."""
+        make = self._make[entry.kind]
         try:
-            return self._make(parent, name, entry)
+            return make(parent, name, entry)
         except FileExistsError:
             hidden = self._layer and is_whiteout(parent, name)
         self._tree.remove(parent, name)
-        self._make(parent, name, entry)
+        make(parent, name, entry)
         if hidden and entry.kind == tar.DIRECTORY:
             _make_opaque(parent, name)
         return None
-
-    def _make(self, parent: int, name: bytes, entry: Entry) -> None:
-        if entry.kind == tar.FILE:
-            self._make_file(parent, name, entry)
-        elif entry.kind == tar.DIRECTORY:
-            _make_directory(parent, name)
-        elif entry.kind == tar.LINK:
-            self._make_link(parent, name, entry)
-        elif entry.kind == tar.SYMLINK:
-            os.symlink(entry.link, name, dir_fd=parent)
-            finish_by_name(parent, name, entry)
-        else:
-            os.mknod(name, NODES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
-            finish_by_name(parent, name, entry)
 
     def _make_file(self, parent: int, name: bytes, entry: Entry) -> None:
         mode = entry.mode & self._sure_mode
@@ -199,7 +195,7 @@ class Unpacking:
     def _make_link(self, parent: int, name: bytes, entry: Entry) -> None:
         above, old = split(entry.link)
         try:
-            directory = self._tree.directory(above)
+            directory = self._tree.directory(above, keep=parent)
             mode = os.lstat(old or b".", dir_fd=directory).st_mode
         except FileNotFoundError:
             raise RefusalError(f"a hard link to {shown(entry.link)}, which has not been unpacked") from None
@@ -233,7 +229,17 @@ def _named(entry: Entry | None, error: OSError | RefusalError) -> EngineError:
     return EngineError(what, str(error))
 
 
-def _make_directory(parent: int, name: bytes) -> None:
+def _make_symlink(parent: int, name: bytes, entry: Entry) -> None:
+    os.symlink(entry.link, name, dir_fd=parent)
+    finish_by_name(parent, name, entry)
+
+
+def _make_node(parent: int, name: bytes, entry: Entry) -> None:
+    os.mknod(name, NODES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
+    finish_by_name(parent, name, entry)
+
+
+def _make_directory(parent: int, name: bytes, _: Entry) -> None:
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     except FileExistsError:

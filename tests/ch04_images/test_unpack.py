@@ -46,8 +46,8 @@ def build(top: Path) -> None:
         (top / name).mkdir(parents=True)
     (top / "dir/file").write_bytes(b"x" * 1_000_000)
     (top / "dir/deep/er/nothing").touch()
-    for name in (b"new\nline", b"\xff\xfe invalid", "名字".encode(), b"-dash", b" space ", b"back\\slash", b"n" * 255):
-        Path(os.fsdecode(os.fsencode(top) + b"/" + name)).write_bytes(name)
+    for raw in (b"new\nline", b"\xff\xfe invalid", "名字".encode(), b"-dash", b" space ", b"back\\slash", b"n" * 255):
+        (top / os.fsdecode(raw)).write_bytes(raw)
     long = top.joinpath(*["long" * 20] * 10)
     long.mkdir(parents=True)
     (long / ("f" * 200)).write_text("far down")
@@ -85,9 +85,9 @@ def owners(top: Path) -> None:
     os.setxattr(top / "null", "trusted.device", b"yes")
     times = iter(range(1_500_000_000_123_456_789, 1_600_000_000_000_000_000, 1_000_003))
     for path, names, files in os.walk(os.fsencode(top), topdown=False):
-        for name in sorted(names + files):
+        for below in sorted(names + files):
             moment = next(times)
-            os.utime(os.path.join(path, name), ns=(moment, moment), follow_symlinks=False)
+            os.utime(os.path.join(path, below), ns=(moment, moment), follow_symlinks=False)
     os.utime(top / "empty", ns=(-1_500_000_000, -1_500_000_000))
     os.utime(top, ns=(10**18, 10**18))
 
@@ -247,8 +247,8 @@ ONE_OF_EACH = {
 @pytest.mark.parametrize("first", ONE_OF_EACH)
 def test_an_entry_may_change_its_type(tmp_path: Path, target: Target, first: str, second: str) -> None:
     made = target.unpack(ONE_OF_EACH[first] + ONE_OF_EACH[second] + END)
-    alone = Target(tmp_path / "alone") if (tmp_path / "alone").mkdir() is None else target
-    expected = alone.unpack(ONE_OF_EACH[second] + END)
+    (tmp_path / "alone").mkdir()
+    expected = Target(tmp_path / "alone").unpack(ONE_OF_EACH[second] + END)
     for path, seen in expected.items():
         if path:
             assert {**made[path], "mtime_ns": 0} == {**seen, "mtime_ns": 0}
@@ -380,10 +380,15 @@ def test_a_socket_as_source(target: Target) -> None:
     """Anything with read() will do; short reads are no end."""
     ours, theirs = socket.socketpair()
     archive = file(b"f", b"x" * 300_000) + END
-    writer = threading.Thread(target=lambda: (theirs.sendall(archive), theirs.close()))
+
+    def send() -> None:
+        with theirs:
+            theirs.sendall(archive)
+
+    writer = threading.Thread(target=send)
     writer.start()
     with ours, ours.makefile("rb", buffering=0) as source:
-        unpack(source, str(target.path))
+        unpack(source, str(target.path))  # type: ignore[arg-type]
     writer.join()
     assert (target.path / "f").stat().st_size == 300_000
 
