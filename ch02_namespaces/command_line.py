@@ -179,9 +179,11 @@ def main(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: 
 
 def open_standard_streams() -> None:
     """Put /dev/null where the caller has closed a standard stream: the next file opened would take its place."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
+    for stream in (0, 1, 2):
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number: this one
 
 
 def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import struct
+import time
 
 from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.errors import SyscallError
@@ -90,7 +91,7 @@ class Foreground:
         if container.process is None or container.process.exit_code is not None:
             return
         pids = namespaces.of_process(container.process.pid)["pid"]
-        _signal_all(pids, syscalls.SIGSTOP)
+        _wait_until_stopped(_signal_all(pids, syscalls.SIGSTOP))
         if self.terminal is not None:
             self.terminal.restore()
         self._stop_until_continued(syscalls.SIGTSTP)
@@ -151,13 +152,23 @@ def _status(pid: int) -> dict[str, str]:
         return {}
 
 
-def _signal_all(pid_namespace: int, number: int) -> None:
-    """Signal every process of a pid namespace; again, until no new one has been forked meanwhile."""
+def _signal_all(pid_namespace: int, number: int) -> set[int]:
+    """Signal every process of a pid namespace; again, until no new one has been forked meanwhile. Their pids."""
     reached: set[int] = set()
     while new := set(namespaces.processes_in("pid", pid_namespace)) - reached:
         for pid in new:
             _signal_member(pid, pid_namespace, number)
         reached |= new
+    return reached
+
+
+def _wait_until_stopped(pids: set[int]) -> None:
+    """Give the processes the moment that SIGSTOP takes: one that still reads would take the shell's next key."""
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        if all(_status(pid).get("State", "Z")[0] in "TtZX" for pid in pids):
+            return
+        time.sleep(0.001)
 
 
 def _signal_member(pid: int, pid_namespace: int, number: int) -> None:

@@ -287,7 +287,10 @@ def command_line(engine: Engine, command: str, *flags: str) -> bytes:
 
 
 def log_out(bash: Terminal) -> None:
+    """Leave the shell; it asks again when it has not noticed yet that a stopped job has ended."""
     bash.type(b"exit\r")
+    if not becomes(lambda: bash.process.poll() is not None, 2):
+        bash.type(b"exit\r")
     bash.wait()
 
 

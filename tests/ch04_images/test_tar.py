@@ -348,7 +348,7 @@ def zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
 
 
-COMPRESSIONS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zstd": zstd}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zstd": zstd}
 ARCHIVE = file(b"a", os.urandom(3000) * 200) + file(b"b") + END
 
 
