@@ -22,6 +22,7 @@ FORWARDED = [
 ]
 OURS = [syscalls.SIGTSTP, syscalls.SIGCONT, syscalls.SIGWINCH]
 SIGNAL_RECORD = 128  # struct signalfd_siginfo
+MOMENT = 0.1  # seconds; a fork takes one or two thousandths
 
 
 class Foreground:
@@ -119,12 +120,18 @@ class Foreground:
 def would_be_lost(pid: int, number: int) -> bool:
     """Whether PID 1 drops a signal that would end others: not caught, ignored, blocked or waited for. signal(7).
 
-    A process in sigwait(3) shows the signal as not blocked; the place where it sleeps tells: proc_pid_wchan(5).
+    The C library blocks all signals for the moment of a fork, so blocked means: still blocked after a while. And a
+    process in sigwait(3) shows the signal as not blocked; the place where it sleeps tells: proc_pid_wchan(5).
     """
-    status = _status(pid)
-    if any(_has(status, field, number) for field in ("SigCgt", "SigIgn", "SigBlk")):
-        return False
-    return "sigtimedwait" not in _sleeping_place(pid)
+    end = time.monotonic() + MOMENT
+    while time.monotonic() < end:
+        status = _status(pid)
+        if _has(status, "SigCgt", number) or _has(status, "SigIgn", number):
+            return False
+        if not _has(status, "SigBlk", number):
+            return "sigtimedwait" not in _sleeping_place(pid)
+        time.sleep(0.001)
+    return False
 
 
 def _sleeping_place(pid: int) -> str:

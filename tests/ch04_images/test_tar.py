@@ -348,7 +348,12 @@ def zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "-q", "-c"], input=data, capture_output=True, check=True).stdout
 
 
-COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zstd": zstd}
+COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+    "zstd": zstd,
+}
 ARCHIVE = file(b"a", os.urandom(3000) * 200) + file(b"b") + END
 
 
@@ -386,9 +391,9 @@ def test_garbage_after_a_compressed_archive(compressed: bytes) -> None:
         read(compressed + b"garbage")
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, bz2.compress])
-def test_members_may_be_concatenated_and_padded(compress: Callable[[bytes], bytes]) -> None:
-    parts = [compress(ARCHIVE[at : at + 100_000]) for at in range(0, len(ARCHIVE), 100_000)]
+@pytest.mark.parametrize("format", ["gzip", "xz", "bzip2"])
+def test_members_may_be_concatenated_and_padded(format: str) -> None:
+    parts = [COMPRESSIONS[format](ARCHIVE[at : at + 100_000]) for at in range(0, len(ARCHIVE), 100_000)]
     assert names(b"".join(parts) + bytes(100)) == [b"a", b"b"]
 
 
