@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2, SIGTERM = 1, 2, 3, 9, 10, 12, 15
 SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH = 17, 18, 19, 20, 21, 22, 28
 SIGNALS = range(1, 65)
-SIG_DFL, SIG_SETMASK = 0, 2
+SIG_SETMASK = 2
 
 # linux/sched.h
 CLONE_NEWTIME = 0x00000080
@@ -58,11 +58,12 @@ LAST_DESCRIPTOR = 0xFFFFFFFF
 PR_SET_PDEATHSIG = 1
 TIOCSCTTY = 0x540E
 
-# asm/unistd.h: newer calls have one number everywhere, the old clone does not.
+# asm/unistd.h: newer calls have one number everywhere, old ones do not.
 SYS_CLONE3 = 435
 SYS_PIDFD_SEND_SIGNAL = 424
 SYS_CLOSE_RANGE = 436
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 
 LONGEST_SHOWN = 200
 
@@ -101,8 +102,6 @@ _libc.mount.argtypes = (
     *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p),
     *(ctypes.c_ulong, ctypes.c_char_p),
 )
-_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-_libc.signal.restype = ctypes.c_void_p
 _libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
@@ -287,10 +286,16 @@ def signalfd(numbers: Iterable[int]) -> int:
 
 
 def default_signals() -> None:
-    """Give every signal its default action, as signal(7) lists them. Python ignores SIGPIPE and SIGXFSZ, and what is
-    ignored stays so across execve(2)."""
+    """Give every signal its default action, as signal(7) lists them: rt_sigaction(2).
+
+    Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so across execve(2). The C library's function would
+    refuse signals 32 and 33, which it keeps to itself; but whoever started us may have ignored them.
+    """
+    number_of_call = SYS_RT_SIGACTION[os.uname().machine]
+    default = (ctypes.c_ulong * 4)()  # struct sigaction of the kernel: SIG_DFL, no flags, no restorer, an empty mask
     for number in SIGNALS:
-        _libc.signal(number, SIG_DFL)  # SIGKILL, SIGSTOP and the C library's own two refuse, as they must
+        if number not in (SIGKILL, SIGSTOP):
+            _syscall(number_of_call, number, default, None, ctypes.c_size_t(8))
 
 
 # ---------------------------------------------------------------- mounts and names

@@ -91,8 +91,7 @@ class Archive:
                 except EngineError as error:
                     raise EngineError(f"tar entry {shown(self._name)}", error.why, error.hint) from None
                 yield entry
-                if own:
-                    own, room = {}, self._bounds.header
+                own, room = {}, self._bounds.header
             self._finish()
         else:
             raise EngineError("tar archive", f"more than {self._bounds.entries} entries")

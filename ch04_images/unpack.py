@@ -265,7 +265,10 @@ def what_new_files_get(top: int) -> tuple[tuple[int, int] | None, int]:
     os.umask(umask)
     group = os.getegid()
     owner = (os.geteuid(), group) if os.fstat(top).st_gid == group else None
-    has_acl = "system.posix_acl_default" in os.listxattr(top)
+    try:
+        has_acl = "system.posix_acl_default" in os.listxattr(top)
+    except OSError:  # ENOTSUP: a file system without attributes
+        has_acl = False
     return owner, 0 if has_acl else 0o777 & ~umask
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -361,8 +362,6 @@ ARCHIVE = file(b"a", os.urandom(3000) * 200) + file(b"b") + END
 def compressed(request: pytest.FixtureRequest) -> bytes:
     if request.param == "zstd":
         pytest.importorskip("backports.zstd")
-        from shutil import which
-
         if not which("zstd"):
             pytest.skip("no zstd to compress with")
     return COMPRESSIONS[request.param](ARCHIVE)
