@@ -1,5 +1,6 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import start
+from tests.bench import import_tar, start
 
 start.main()
+import_tar.main()

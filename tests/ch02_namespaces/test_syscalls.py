@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -229,6 +230,24 @@ def test_default_signals() -> None:
         text = Path("/proc/self/status").read_text()
         masks = [int(mask, 16) for mask in re.findall(r"Sig(?:Ign|Cgt):\s*(\w+)", text)]
         assert masks == [0, 0]
+
+    assert in_child(work) == 0
+
+
+def test_signals_that_the_c_library_keeps_to_itself_get_their_default_too() -> None:
+    """32 and 33: glibc's own functions refuse them, but a caller may have had them ignored."""
+
+    def work() -> None:
+        ignore = (ctypes.c_ulong * 4)(1)  # SIG_IGN
+        for number in (32, 33):
+            arguments = (number, ignore, None, ctypes.c_size_t(8))
+            assert ctypes.CDLL(None).syscall(syscalls.SYS_RT_SIGACTION[os.uname().machine], *arguments) == 0
+        assert ignored() >> 31 & 3 == 3
+        syscalls.default_signals()
+        assert ignored() == 0
+
+    def ignored() -> int:
+        return int(re.findall(r"SigIgn:\s*(\w+)", Path("/proc/self/status").read_text())[0], 16)
 
     assert in_child(work) == 0
 
