@@ -28,7 +28,7 @@ doctor: setup
 
 $(SHORT): ch%: setup
 	@$(ROOT) $(PYTHON3) -m tests.lessons $(wildcard ch$*_*/README.md)
-	@$(ROOT) $(PYTHON3) -m pytest -q tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
+	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
 
 test: setup
 	@$(ROOT) $(PYTHON3) -m pytest
