@@ -34,7 +34,8 @@ class Foreground:
         self._fatal = 0
         if self._reads_keys and _in_background():
             os.kill(os.getpid(), syscalls.SIGTTIN)  # like any job that wants to read: stopped until `fg`
-        self._forwarded = [number for number in FORWARDED if not _is_ignored(number)]
+        ours = _status(os.getpid())  # what our caller wants ignored, as nohup(1) does with SIGHUP, is not for us
+        self._forwarded = [number for number in FORWARDED if not _has(ours, "SigIgn", number)]
         syscalls.block_signals([*self._forwarded, *OURS])
         self._signals = syscalls.signalfd([*self._forwarded, *OURS])
 
@@ -139,11 +140,6 @@ def _sleeping_place(pid: int) -> str:
         return syscalls.read_file(f"/proc/{pid}/wchan")
     except SyscallError:
         return ""
-
-
-def _is_ignored(number: int) -> bool:
-    """Whether whoever started us wants a signal ignored, as nohup(1) does with SIGHUP. Then it is not for us."""
-    return _has(_status(os.getpid()), "SigIgn", number)
 
 
 def _has(status: dict[str, str], field: str, number: int) -> bool:
