@@ -38,6 +38,11 @@ Operation = Callable[[Path], object]
 # ---------------------------------------------------------------- branches and mounts
 
 
+def below(root: Path) -> list[Path]:
+    """All paths below a directory. Early 3.11 has rglob follow symbolic links."""
+    return sorted(Path(top, name) for top, names, files in os.walk(root) for name in names + files)
+
+
 def acl(*entries: tuple[int, int, int]) -> bytes:
     """A POSIX ACL as its extended attribute holds it: entries of tag, permissions, id."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -115,7 +120,7 @@ def build_mid(mid: Path, whiteout: Callable[[Path], None], opaque: Callable[[Pat
 
 
 def age(root: Path) -> None:
-    for path in [root, *root.rglob("*")]:
+    for path in [root, *below(root)]:
         os.utime(path, ns=(LONG_AGO, LONG_AGO), follow_symlinks=False)
 
 
@@ -187,7 +192,7 @@ def outcome(operation: Operation, root: Path) -> object:
 def snapshot(root: Path, started_ns: int) -> Tree:
     """What a user sees of each file; times only if they come from before the test."""
     tree: Tree = {}
-    for path in [root, *sorted(root.rglob("*"))]:
+    for path in [root, *below(root)]:
         status = path.lstat()
         kind = stat.S_IFMT(status.st_mode)
         content: object = None
@@ -218,7 +223,7 @@ def fingerprint(root: Path) -> dict[str, object]:
     return {
         str(path): (*path.lstat()[:7], path.lstat().st_mtime_ns, path.lstat().st_ctime_ns)
         + ((path.read_bytes(),) if path.is_file() and not path.is_symlink() else ())
-        for path in sorted(root.rglob("*"))
+        for path in below(root)
     }
 
 
