@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.engines import fails
 from tests.support.hosts import Host, Result
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -34,9 +35,9 @@ def test_an_unknown_command_is_one_clear_line(host: Host) -> None:
 
 def test_ls_shows_the_namespaces_of_a_process_and_who_shares_them(host: Host) -> None:
     sleeper = host.spawn(["unshare", "--uts", "--ipc", "sleep", "60"])
+    eventually(lambda: namespace("ipc", sleeper.pid) != namespace("ipc"), "namespaces of the sleeper's own")
     other = host.spawn(["nsenter", "--uts", "--target", str(sleeper.pid), "sleep", "60"])
-    wait_for(lambda: namespace("uts", sleeper.pid) != namespace("uts") == namespace("uts", os.getpid()))
-    wait_for(lambda: namespace("uts", other.pid) == namespace("uts", sleeper.pid))
+    eventually(lambda: namespace("uts", other.pid) == namespace("uts", sleeper.pid), "the other joined")
     shown = command(host, "ls", str(sleeper.pid), "--format", "json").text.splitlines()
     by_kind = {row["kind"]: row for row in map(json.loads, shown)}
     assert by_kind["uts"]["inode"] == namespace("uts", sleeper.pid)
@@ -47,13 +48,6 @@ def test_ls_shows_the_namespaces_of_a_process_and_who_shares_them(host: Host) ->
 
 def namespace(kind: str, pid: int | str = "self") -> int:
     return os.stat(f"/proc/{pid}/ns/{kind}").st_ino
-
-
-def wait_for(condition: object, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("word", ["x", "99999999"])
@@ -139,7 +133,7 @@ def test_the_clock_since_boot_is_moved_inside_only(host: Host) -> None:
 
 def test_enter_joins_those_namespaces_that_differ(host: Host) -> None:
     sleeper = host.spawn(["unshare", "--uts", "--ipc", "--mount", "sleep", "60"])
-    wait_for(lambda: namespace("mnt", sleeper.pid) != namespace("mnt"))
+    eventually(lambda: namespace("mnt", sleeper.pid) != namespace("mnt"), "a mount namespace of its own")
     for kind in ("uts", "ipc", "mnt", "net"):
         joined = command(host, "enter", str(sleeper.pid), "stat", "-Lc", "%i", f"/proc/self/ns/{kind}").text
         assert int(joined) == namespace(kind, sleeper.pid)
