@@ -40,6 +40,15 @@ def shell(engine: Engine) -> Terminal:
     return terminal
 
 
+def job_has_the_terminal(terminal: Terminal) -> bool:
+    """Whether the shell has given its terminal to a job: until then, the shell itself takes the keys' signals."""
+    inside = processes.descendants(terminal.process.pid)
+    if len(inside) != 2:
+        return False
+    group, owner = processes.foreground_group(inside[1])
+    return group == owner != processes.foreground_group(inside[0])[0]
+
+
 def leave(terminal: Terminal, code: int = 0) -> None:
     terminal.type(b"exit %d\r" % code)
     assert terminal.wait() == code
@@ -65,7 +74,7 @@ def test_shell_has_job_control(engine: Engine) -> None:
     """No "can't access tty; job control turned off": it has a controlling terminal."""
     terminal = shell(engine)
     terminal.type(b"sleep 1000\r")
-    eventually(lambda: len(processes.descendants(terminal.process.pid)) == 2, "sleep")
+    eventually(lambda: job_has_the_terminal(terminal), "sleep in the foreground")
     terminal.type(CONTROL_Z)
     terminal.expect(b"Stopped")
     terminal.expect(b"inside> ")
@@ -96,7 +105,7 @@ def test_control_d_is_end_of_file(engine: Engine) -> None:
 def test_control_c_ends_the_job_and_not_the_shell(engine: Engine) -> None:
     terminal = shell(engine)
     terminal.type(b"sleep 1000\r")
-    eventually(lambda: len(processes.descendants(terminal.process.pid)) == 2, "sleep")
+    eventually(lambda: job_has_the_terminal(terminal), "sleep in the foreground")
     terminal.type(CONTROL_C)
     terminal.expect(b"inside> ")
     terminal.type(b"echo code $?\r")

@@ -55,6 +55,12 @@ def zombies(pid: int) -> list[int]:
     return [other for other, stat in found if stat == ("Z", pid)]
 
 
+def foreground_group(pid: int) -> tuple[int, int]:
+    """(process group of a process, the group that its terminal belongs to): fields 5 and 8 of /proc/PID/stat."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[2]), int(fields[5])
+
+
 def status(pid: int | str, field: str) -> str:
     """A field of /proc/PID/status, such as SigIgn."""
     text = Path(f"/proc/{pid}/status").read_text(errors="surrogateescape")
