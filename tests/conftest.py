@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,14 @@ from tests.support.hosts import Host
 
 
 def pytest_sessionstart() -> None:
-    """Mounts of our own: the machine never sees those of the tests, nor we those that others make meanwhile."""
+    """Mounts of our own: the machine never sees those of the tests, nor we those that others make meanwhile.
+
+    And no signal is ignored because our caller did so, as a shell does for what it starts with `&`: the engine would
+    take that for its user's wish.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     if os.geteuid() == 0:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
