@@ -14,6 +14,7 @@ import time
 from ch02_namespaces import cgroup_v1, cgroup_v2, syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.limits import Limits
+from ch02_namespaces.locks import locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ class Hierarchy:
     def number(self) -> int:
         """1 or 2, for people."""
         return 1 if self.version is cgroup_v1 else 2
+
+    def mount_options(self) -> str:
+        """By which mount(2) finds this hierarchy: "cpu,cpuacct", say; empty for version 2, of which there is one."""
+        if self.version is cgroup_v2:
+            return ""
+        names = {new: old for old, new in V2_NAMES.items()}
+        return ",".join(sorted(names.get(controller, controller) for controller in self.controllers))
 
 
 def hierarchies() -> list[Hierarchy]:
@@ -135,7 +143,7 @@ class Cgroup:
         first = self.hierarchies[0]
         above = os.path.dirname(self._in(first))
         first.version.ensure_parent(first.mountpoint, above, first.controllers)
-        with _locked(above, fcntl.LOCK_SH):  # no sweep between mkdir and lock
+        with locked(above, fcntl.LOCK_SH):  # no sweep between mkdir and lock
             self._make_all()
 
     def _make_all(self) -> None:
@@ -269,24 +277,6 @@ def _remove_tree(directory: str, patience: float = PATIENCE) -> None:
             time.sleep(0.002)  # a killed process is still being taken down
 
 
-class _locked:  # noqa: N801
-    """`with _locked(directory, how)`: hold a lock on a directory, flock(2). contextlib would take 0.7 ms to import."""
-
-    def __init__(self, directory: str, how: int) -> None:
-        self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(self.descriptor, how)
-        except BaseException:
-            os.close(self.descriptor)
-            raise
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.descriptor)
-
-
 def sweep(parent: str = PARENT, mounted: Iterable[Hierarchy] | None = None) -> None:
     """End and remove the groups below `parent` whose makers were killed before they could.
 
@@ -295,7 +285,7 @@ def sweep(parent: str = PARENT, mounted: Iterable[Hierarchy] | None = None) -> N
     """
     known = list(hierarchies() if mounted is None else mounted)
     try:
-        with _locked(f"{known[0].mountpoint}/{parent}", fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with locked(f"{known[0].mountpoint}/{parent}", fcntl.LOCK_EX | fcntl.LOCK_NB):
             for name in sorted({name for group in known for name in _groups(f"{group.mountpoint}/{parent}")}):
                 _remove_if_abandoned(Cgroup(f"{parent}/{name}", known))
     except FileNotFoundError:
@@ -313,7 +303,7 @@ def _groups(directory: str) -> list[str]:
 
 def _remove_if_abandoned(group: Cgroup) -> None:
     try:
-        with _locked(group.directory(), fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with locked(group.directory(), fcntl.LOCK_EX | fcntl.LOCK_NB):
             group.kill()
             group.remove(patience=0.5)
     except FileNotFoundError:  # made first, removed last: without it, its maker died while removing the others

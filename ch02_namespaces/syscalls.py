@@ -49,6 +49,22 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
 MNT_DETACH = 0x2
+OPEN_TREE_CLONE = 0x1
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+MOUNT_ATTR_RDONLY = 0x1
+
+# linux/fcntl.h
+AT_FDCWD = -100
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+
+# linux/openat2.h
+RESOLVE_NO_XDEV = 0x1
+RESOLVE_NO_MAGICLINKS = 0x2
+RESOLVE_NO_SYMLINKS = 0x4
+RESOLVE_BENEATH = 0x8
+RESOLVE_IN_ROOT = 0x10
 
 # linux/close_range.h
 CLOSE_RANGE_CLOEXEC = 0x4
@@ -62,7 +78,12 @@ TIOCSCTTY = 0x540E
 SYS_CLONE3 = 435
 SYS_PIDFD_SEND_SIGNAL = 424
 SYS_CLOSE_RANGE = 436
+SYS_OPENAT2 = 437
+SYS_OPEN_TREE = 428
+SYS_MOVE_MOUNT = 429
+SYS_MOUNT_SETATTR = 442
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SYS_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 
 LONGEST_SHOWN = 200
@@ -88,6 +109,8 @@ HINTS = {
     ): "mounting needs CAP_SYS_ADMIN in the user namespace that owns the mount namespace",
     ("mount", errnos.ENODEV): "this kernel does not know that file system; `doctor` says what is missing",
     ("mount", errnos.EINVAL): "is the target a mount point? The / of a chroot is none",
+    ("pivot_root", errnos.EINVAL): "the new root must be a mount point, and neither it nor / may be shared",
+    ("openat2", errnos.ELOOP): "a symbolic link leads in circles or into /proc, where none is followed",
     ("umount2", errnos.EBUSY): "a process still uses it: `fuser -vm` names it",
     ("sethostname", errnos.EINVAL): "a host name has at most 64 bytes",
     ("write", errnos.EPERM): "the kernel refuses that value; user namespaces: setgroups must be denied first",
@@ -121,6 +144,18 @@ class _CloneArgs(ctypes.Structure):
             *("stack", "stack_size", "tls", "set_tid", "set_tid_size", "cgroup"),
         )
     ]
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how, linux/openat2.h."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "mode", "resolve")]
+
+
+class _MountAttributes(ctypes.Structure):
+    """struct mount_attr, linux/mount.h."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def flag_names(prefix: str, flags: int) -> str:
@@ -259,6 +294,13 @@ def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> 
         raise SyscallError(f"execve({_shown(path)})", refused.errno or errnos.EIO) from None
 
 
+def become_user(uid: int, gid: int, groups: list[int]) -> None:
+    """Change the user, the group and the supplementary groups of this process, for good: setresuid(2), setgroups(2)."""
+    _python("setgroups", lambda: os.setgroups(groups), *groups)
+    _python("setresgid", lambda: os.setresgid(gid, gid, gid), gid, gid, gid)
+    _python("setresuid", lambda: os.setresuid(uid, uid, uid), uid, uid, uid)
+
+
 # ---------------------------------------------------------------- signals
 
 
@@ -311,6 +353,52 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, dat
 def umount(target: str, flags: int = 0) -> None:
     """Detach a file system: umount2(2). MNT_DETACH lets go of one that is still in use."""
     _checked("umount2", _libc.umount2(os.fsencode(target), flags), target, ("MNT_", flags))
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make the mount at `new` the root of this mount namespace and put the one before at `old`: pivot_root(2)."""
+    number = SYS_PIVOT_ROOT[os.uname().machine]
+    _checked("pivot_root", _syscall(number, os.fsencode(new), os.fsencode(old)), new, old)
+
+
+def open_tree(path: str) -> int:
+    """A copy of what is mounted at a file or directory, with all mounts below, that has no place yet: open_tree(2).
+
+    Returns a descriptor; move_mount() gives it a place; if that never happens, the copy vanishes with the descriptor.
+    """
+    flags = OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
+    result = _syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags)
+    return _checked("open_tree", result, path, ("OPEN_TREE_", OPEN_TREE_CLONE))
+
+
+def move_mount(tree: int, target: int) -> None:
+    """Attach what open_tree() gave at a file or directory, by descriptors: move_mount(2)."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    _checked("move_mount", _syscall(SYS_MOVE_MOUNT, tree, b"", target, b"", flags), tree, target)
+
+
+def mount_setattr(tree: int, attributes: int, propagation: int = 0) -> None:
+    """Change a mount and all below it, given by a descriptor of open_tree(): mount_setattr(2).
+
+    attributes: MOUNT_ATTR_* to set; propagation: MS_PRIVATE or MS_SLAVE, 0 leaves it as it is.
+    """
+    wanted = _MountAttributes(attr_set=attributes, propagation=propagation)
+    size = ctypes.c_size_t(ctypes.sizeof(wanted))
+    result = _syscall(SYS_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH | AT_RECURSIVE, ctypes.byref(wanted), size)
+    _checked("mount_setattr", result, tree, ("MOUNT_ATTR_", attributes), ("MS_", propagation))
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
+    """Open a file with rules for how its path is walked: openat2(2).
+
+    directory: a descriptor, or AT_FDCWD; flags: as of open(2); resolve: RESOLVE_* flags, such as RESOLVE_IN_ROOT, which
+    makes `directory` the root for `..`, absolute paths and symbolic links alike.
+    Returns a descriptor. Raises SyscallError.
+    """
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, resolve=resolve)
+    size = ctypes.c_size_t(ctypes.sizeof(how))
+    result = _syscall(SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
+    return _checked("openat2", result, directory, path, ("RESOLVE_", resolve))
 
 
 def sethostname(name: str) -> None:

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 PAGE = 4096  # mount(2) takes one page of options
 MOST_LAYERS = 500  # OVL_MAX_STACK
 SPECIAL = frozenset(":,\\")
+PLAIN = ("redirect_dir=off", "metacopy=off", "index=off")
+"""Whatever the kernel's defaults are: no entry of the upper layer refers to another place. So it can be a lower one."""
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")  # the second in user namespaces (mount option userxattr)
 
 
 def mount_overlay(lowers: Sequence[str], target: str, upper: str | None = None, work: str | None = None) -> None:
     """Show `lowers`, and `upper` on top of them, as one tree at `target`; without `upper` it is read-only.
 
-    upper takes all changes; work is an empty directory that the kernel needs, on the same file system as upper.
+    upper takes all changes; work is an empty directory that the kernel needs, on the same file system as upper. Relative
+    names start at the current directory.
     Example: mount_overlay(["/b", "/a"], "/mnt", upper="/c", work="/w").
     Raises EngineError for none or more than 500 lower layers, SyscallError (mount) for all that the kernel refuses.
     """
@@ -34,18 +37,21 @@ def mount_overlay(lowers: Sequence[str], target: str, upper: str | None = None, 
     for directory in (*lowers, upper, work):
         if directory is not None and not os.path.isdir(directory):
             raise EngineError("overlay", f"{directory} is not a directory")
-    paths = [os.path.abspath(lower) for lower in lowers]
-    ends = [os.path.abspath(end) for end in (upper, work) if end is not None]
-    options = _options(paths, ends)
-    if len(options) < PAGE and not any(SPECIAL & set(path) for path in (*paths, *ends)):
+    ends = [end for end in (upper, work) if end is not None]
+    options = _options(lowers, ends)
+    if len(options) < PAGE and not any(SPECIAL & set(path) for path in (*lowers, *ends)):
         syscalls.mount("overlay", target, "overlay", 0, options)
     else:
-        _mount_by_short_names(paths, ends, os.path.abspath(target))
+        _mount_by_short_names(_absolute(lowers), _absolute(ends), os.path.abspath(target))
+
+
+def _absolute(paths: Sequence[str]) -> list[str]:
+    return [os.path.abspath(path) for path in paths]
 
 
 def _options(lowers: Sequence[str], ends: Sequence[str]) -> str:
     named = [f"{name}={path}" for name, path in zip(("upperdir", "workdir"), ends, strict=False)]
-    return ",".join([f"lowerdir={':'.join(lowers)}", *named])
+    return ",".join([f"lowerdir={':'.join(lowers)}", *named, *(PLAIN if ends else ())])
 
 
 def _mount_by_short_names(lowers: Sequence[str], ends: Sequence[str], target: str) -> None:

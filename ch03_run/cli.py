@@ -18,6 +18,7 @@ from ch03_run.isolation import (
     MountNamespace,
     NetworkNamespace,
     PidNamespace,
+    Proc,
     UserNamespace,
 )
 from ch03_run.resources import Resources
@@ -77,6 +78,7 @@ def parts_of(options: Options, id: str, streams: Part) -> list[Part]:
         Resources(limits_of(options)),
         MountNamespace(),
         PidNamespace(),
+        Proc(),
         Hostname(options.hostname or id),
         IpcNamespace(),
         NetworkNamespace(),

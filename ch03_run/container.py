@@ -63,6 +63,8 @@ class Container:
         self.process: namespaces.Process | None = None
         self.birth_cgroup: int | None = None
         """Descriptor of a version 2 cgroup in which the process shall be born; a part may set it in prepare."""
+        self.started = False
+        """Whether the command has been executed."""
         self.out_of_memory = False
         """Whether the kernel killed one of its processes at the memory limit; known after cleanup."""
         self.on_stage: Callable[[str, Part | None], None] | None = None
@@ -138,6 +140,7 @@ def start(container: Container) -> None:
     try:
         _tell(container, START)
         _raise_reported(container, _read_all(container._report.reader))
+        container.started = True
     except BaseException as error:
         _delete_after(error, container)
         raise

@@ -42,6 +42,8 @@ class Foreground:
     def attend(self, container: Container) -> int:
         """Wait for the container; its exit code. To be given to container.run()."""
         assert container.process is not None
+        if self.terminal is not None:
+            self.terminal.connect()
         self._refresh_terminal()
         while True:
             ready = self._wait(container.process)

@@ -32,10 +32,16 @@ class MountNamespace(Part):
 
 
 class PidNamespace(Part):
-    """The process is PID 1, and /proc shows the container's processes only: pid_namespaces(7)."""
+    """The process is PID 1, and sees only processes of the container: pid_namespaces(7)."""
 
-    section = "2.1.4, 3.1.2"
+    section = "2.1.4"
     clone_flags = syscalls.CLONE_NEWPID
+
+
+class Proc(Part):
+    """A /proc that shows the container's processes, in place of the host's: proc(5)."""
+
+    section = "2.1.5, 3.1.2"
 
     def enter(self, container: Container) -> None:
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC

@@ -82,6 +82,9 @@ class Terminal(Part):
 
     # ------------------------------------------------------------ while it runs
 
+    def connect(self) -> None:
+        """Called when the command has started, before all that follows: for a terminal that is made inside."""
+
     def copy_size(self) -> None:
         """Give the container's terminal the size of the user's, if the user has one: TIOCSWINSZ(2const)."""
         for stream in (0, 1, 2):

@@ -43,7 +43,7 @@ def unpack(
     layer: bool = False,
     bounds: Bounds = DEFAULTS,
     progress: Callable[[int], None] | None = None,
-) -> None:
+) -> int:
     """Create what a tar archive holds below the existing directory `target`; needs root.
 
     source: a file or a pipe; plain, or compressed with gzip, xz, zstd or bzip2, which its first bytes tell.
@@ -51,13 +51,14 @@ def unpack(
     otherwise such names are refused. progress: called with the number of bytes of `source` read so far.
     Owners, modes, times of modification and extended attributes are as the archive says. Of two entries with one
     name the last wins; missing directories are made, 0755 and root's; leading slashes are dropped.
-    Raises EngineError, naming the entry. Then the target holds what came before, and the caller removes it.
+    Returns how many bytes its regular files have. Raises EngineError, naming the entry. Then the target holds what came
+    before, and the caller removes it.
     """
     try:
         tree = Tree(target)
         try:
             unpacking = Unpacking(Archive(open_plain(source, progress), bounds), tree, layer, bounds)
-            unpacking.run()
+            return unpacking.run()
         finally:
             tree.close()
     except OSError as error:
@@ -108,16 +109,20 @@ class Unpacking:
         }
         self._sure_owner, self._sure_mode = what_new_files_get(tree.directory(b""))
 
-    def run(self) -> None:
-        """Create all entries, then give the directories their owners, modes and times, which entries in them change."""
+    def run(self) -> int:
+        """Create all entries, then give the directories their owners, modes and times, which entries in them change.
+        The bytes of the regular files."""
         entry = None
+        size = 0
         try:
             for entry in self._archive:
                 self._add(entry)
+                size += entry.size
             for (above, name), entry in reversed(self._directories.items()):  # from the bottom: a mode may lock us out
                 self._finish_directory(above, name, entry)
         except (OSError, RefusalError) as error:
             raise _named(entry, error) from None
+        return size
 
     def _finish_directory(self, above: bytes, name: bytes, entry: Entry) -> None:
         try:

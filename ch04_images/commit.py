@@ -1,0 +1,154 @@
+"""Containers into images and archives: commit and export. Book section 4.4.
+
+What a container changed lies in a directory of its own, so a commit is that directory, written as an archive on one side
+of a pipe and unpacked into a new layer on the other. Whatever survives the one survives the other. The archive is in
+the form of image layers, which is that of AUFS: a whiteout is a file `.wh.NAME`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import cgroups, namespaces, syscalls
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.unionfs import mount_overlay
+from ch04_images import containers, images, state
+from ch04_images.pack import pack
+from ch04_images.rootfs import aufs_options
+from ch04_images.unpack import unpack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+    from ch04_images.containers import ContainerRecord
+    from ch04_images.images import Image
+
+PIPE_SIZE = 1 << 20
+
+
+def commit(text: str, name: str) -> Image:
+    """Make an image of a container, running or ended: the layers that it stands on, and what it has added, changed and
+    deleted as one layer more. text: its id, or the beginning of it. Raises EngineError."""
+    record = containers.find(text)
+    held = containers.use(record)
+    try:
+        with Paused(record):
+            return images.create(name, lambda layer: _copy_layer(record, layer), below=_base(record))
+    finally:
+        os.close(held)
+
+
+def _base(record: ContainerRecord) -> Image:
+    """What the container stands on. Its image may have got other layers since, or be gone: then only its configuration
+    is lost."""
+    try:
+        image = images.find(record.image)
+    except EngineError:
+        return images.Image(record.image, record.layers, {}, 0, 0)
+    return images.Image(image.name, record.layers, image.config, image.size, image.created)
+
+
+def _copy_layer(record: ContainerRecord, layer: str) -> int:
+    """The container's own layer, in either driver's form, into a directory in overlayfs' form."""
+    import threading
+
+    reader, writer = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
+    failure: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with writer:
+                pack(record.path("upper"), writer, layer=record.driver == "overlay")
+        except BrokenPipeError:
+            return  # the other side has failed, and says why
+        except BaseException as error:
+            failure.append(error)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        with reader:
+            return unpack(reader, layer, layer=True)
+    except EngineError:
+        if not failure:
+            raise
+        return 0
+    finally:
+        writing.join()
+        if failure:
+            raise failure[0]
+
+
+def export(text: str, sink: IO[bytes]) -> None:
+    """Write all files of a container, running or ended, as one archive, as `docker export` does. Raises EngineError.
+
+    The whole is mounted for that, read-only, in a mount namespace of this process's own: this one call leaves the
+    host's for good.
+    """
+    record = containers.find(text)
+    held = containers.use(record)
+    try:
+        with Paused(record):
+            syscalls.unshare(syscalls.CLONE_NEWNS)
+            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+            _mount_read_only(record)
+            try:
+                pack(record.path("rootfs"), sink)
+            finally:
+                _unmount(record)
+    finally:
+        os.close(held)
+
+
+def _mount_read_only(record: ContainerRecord) -> None:
+    if record.driver == "aufs":
+        from ch02_namespaces import aufs
+
+        aufs.mount(aufs_options(record).replace("=rw:", "=ro:"), record.path("rootfs"))
+        return
+    layers = [record.path("upper"), *(images.layer_directory(id) for id in reversed(record.layers))]
+    mount_overlay(layers, record.path("rootfs"))
+
+
+def _unmount(record: ContainerRecord) -> None:
+    if record.driver == "aufs":
+        from ch02_namespaces import aufs
+
+        aufs.unmount(record.path("rootfs"))
+        return
+    syscalls.umount(record.path("rootfs"))
+
+
+class Paused:
+    """`with Paused(container)`: its processes stand still, so that no file changes while it is read.
+
+    A helper lets them go on, whichever way we end: it waits for the end of a pipe that we hold.
+    """
+
+    def __init__(self, record: ContainerRecord) -> None:
+        parent = cgroups.default_parent()
+        self._group = cgroups.Cgroup(f"{parent}/{record.id}", cgroups.usable_hierarchies(parent))
+        self._writer = -1
+        self._helper: namespaces.Process | None = None
+
+    def __enter__(self) -> None:
+        if not self._group.hierarchies or not os.path.isdir(self._group.directory()):
+            return  # it does not run
+        reader, self._writer = os.pipe()
+        self._helper = namespaces.spawn(0, lambda: self._thaw_at_the_end(reader))
+        os.close(reader)
+        self._group.freeze()
+
+    def _thaw_at_the_end(self, reader: int) -> int:
+        os.setsid()  # the terminal's Ctrl-C is not for us
+        os.close(self._writer)
+        os.read(reader, 1)
+        if os.path.isdir(self._group.directory()):
+            self._group.freeze(False)
+        return 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._helper is not None:
+            os.close(self._writer)
+            self._helper.wait()

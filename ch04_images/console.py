@@ -1,0 +1,64 @@
+"""A terminal made inside the container: its name, /dev/pts/0, means the same thing there as to the programs. -t.
+
+Chapter 3's is of the host's /dev/pts, which the container cannot see any more: `tty` would say "not a tty". So the child
+opens it, from the container's own, and passes it to the engine: unix(7), SCM_RIGHTS. runc does the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from ch02_namespaces import syscalls
+from ch03_run.container import Container
+from ch03_run.terminal import Terminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # asm-generic/ioctls.h
+
+
+class Console(Terminal):
+    """A pseudoterminal of the container's own; it is also its /dev/console."""
+
+    section = "3.1.2, 4.1.2"
+
+    def __init__(self, interactive: bool) -> None:
+        super().__init__(interactive)
+        self._ours: socket.socket | None = None
+        self._theirs: socket.socket | None = None
+
+    def prepare(self, container: Container) -> None:
+        import array  # noqa: F401  # send_fds() imports it, which is too late behind pivot_root
+        import socket  # 5 ms, and only those with a terminal need it
+
+        self._ours, self._theirs = socket.socketpair()
+
+    def enter(self, container: Container) -> None:
+        import socket
+
+        assert self._theirs is not None
+        self.master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(self.master, TIOCSPTLCK, struct.pack("i", 0))
+        self._slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        self.copy_size()
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        syscalls.mount("/dev/pts/0", "/dev/console", None, syscalls.MS_BIND)
+        socket.send_fds(self._theirs, [b"terminal"], [self.master, self._slave])
+        super().enter(container)
+
+    def connect(self) -> None:
+        import socket
+
+        assert self._ours is not None
+        _, (self.master, self._slave), _, _ = socket.recv_fds(self._ours, 64, 2)
+        self.copy_size()  # the window may have changed meanwhile
+
+    def cleanup(self, container: Container) -> None:
+        for end in (self._ours, self._theirs):
+            if end is not None:
+                end.close()
+        super().cleanup(container)

@@ -1,0 +1,102 @@
+"""The parts that mount what the kernel offers: /proc, /sys, /dev and /sys/fs/cgroup, each the container's own.
+
+They come after PivotRoot, so their paths mean the container's files. Book section 4.1.2; OCI runtime-spec,
+config-linux.md, "Default Filesystems" and "Default Devices".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ch02_namespaces import cgroup_v2, cgroups, syscalls
+from ch03_run.container import Container, Part
+from ch04_images import inside
+
+INERT = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+READ_ONLY = INERT | syscalls.MS_RDONLY
+NODES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+
+
+def mount(kind: str, target: str, flags: int, options: str | None = None) -> None:
+    """Mount a file system without a disk behind it; the directory is made if the image lacks it."""
+    os.close(inside.make_directory(target))
+    syscalls.mount(kind, target, kind, flags, options)
+
+
+class KernelFilesystems(Part):
+    """/proc with the container's processes, and /sys, which describes the whole machine and so is read-only."""
+
+    section = "3.1.1, 4.1.2"
+
+    def enter(self, container: Container) -> None:
+        mount("proc", "/proc", INERT)
+        mount("sysfs", "/sys", READ_ONLY)
+
+
+class Devices(Part):
+    """A /dev with the devices that every program expects, terminals and shared memory of its own: tmpfs(5), pts(4)."""
+
+    section = "4.1.2"
+
+    def enter(self, container: Container) -> None:
+        mount("tmpfs", "/dev", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "mode=755,size=64m")
+        os.umask(0)
+        for name, (major, minor) in NODES.items():
+            os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        os.umask(0o022)  # and so it stays for the command, whatever the engine's caller had
+        for name, target in LINKS.items():
+            os.symlink(target, f"/dev/{name}")
+        no_programs = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
+        mount("devpts", "/dev/pts", no_programs, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+        mount("tmpfs", "/dev/shm", INERT, "mode=1777,size=64m")
+        mount("mqueue", "/dev/mqueue", INERT)
+
+
+class CgroupNamespace(Part):
+    """The container's cgroup is the root of all that it can see: cgroup_namespaces(7).
+
+    The root is where the process is when it unshares; so this comes after it has joined its group, not with clone3.
+    """
+
+    section = "2.2.2"
+
+    def enter(self, container: Container) -> None:
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+
+
+class CgroupFilesystem(Part):
+    """/sys/fs/cgroup with the container's own groups, read-only: its limits can be read there, and not be changed."""
+
+    section = "2.2.2"
+
+    def __init__(self) -> None:
+        self._hierarchies: list[cgroups.Hierarchy] = []
+
+    def prepare(self, container: Container) -> None:
+        self._hierarchies = cgroups.hierarchies()
+
+    def enter(self, container: Container) -> None:
+        if [hierarchy.version for hierarchy in self._hierarchies] == [cgroup_v2]:
+            syscalls.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", READ_ONLY)
+        elif self._hierarchies:
+            self._mount_several()
+
+    def _mount_several(self) -> None:
+        syscalls.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", INERT, "mode=755,size=64k")
+        for hierarchy in self._hierarchies:
+            names = hierarchy.mount_options()
+            target = f"/sys/fs/cgroup/{names or 'unified'}"
+            os.mkdir(target)
+            syscalls.mount("cgroup", target, "cgroup" if names else "cgroup2", READ_ONLY, names or None)
+            for name in names.split(","):
+                if name != names:  # cpu -> cpu,cpuacct, as every program expects
+                    os.symlink(names, f"/sys/fs/cgroup/{name}")
+        syscalls.mount(None, "/sys/fs/cgroup", None, syscalls.MS_REMOUNT | syscalls.MS_BIND | READ_ONLY)

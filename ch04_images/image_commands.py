@@ -1,0 +1,164 @@
+"""Commands for images, and for what ended containers leave. Each imports what it needs when it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ch02_namespaces.command_line import CliCommand, Flag, Options
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.output import FORMAT, print_table
+from ch04_images import containers, images, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+
+def make_busybox(options: Options) -> int:
+    """`busybox`: make the image of that name from this machine's own program."""
+    from ch04_images import busybox
+
+    state.require_root()
+    print(busybox.make_image().name)
+    return 0
+
+
+def import_image(options: Options) -> int:
+    """`import NAME TARBALL|-`: make an image of one layer from an archive of a root file system."""
+    from ch04_images.unpack import unpack
+
+    state.require_root()
+    name, path = options.operands
+    images.full_name(name)  # before hours of download are read
+    with _opened(path) as source:
+        with Progress("import", _size_of(source)) as progress:
+            image = images.create(name, lambda layer: unpack(source, layer, progress=progress.update))
+    print(image.name)
+    return 0
+
+
+def _opened(path: str) -> IO[bytes]:
+    """An archive to read; `-` is standard input. Unbuffered: it is read in large pieces."""
+    if path == "-":
+        return os.fdopen(os.dup(0), "rb", 0)
+    try:
+        return open(path, "rb", 0)
+    except OSError as error:
+        raise EngineError(path, str(error.strerror)) from None
+
+
+def _size_of(source: IO[bytes]) -> int | None:
+    """The size of a regular file; None for a pipe."""
+    return os.fstat(source.fileno()).st_size or None
+
+
+class Progress:
+    """A bar on the terminal, if standard error is one; else nothing."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self.update = lambda count: None
+        self._bar = None
+        if not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        bar = self._bar = Progress(what, *columns, console=Console(stderr=True), transient=True)
+        task = bar.add_task(what, total=total)
+        self.update = lambda count: bar.update(task, completed=count)
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def list_images(options: Options) -> int:
+    """`images`: all of them."""
+    import time
+
+    from ch02_namespaces.limits import format_size
+
+    rows = []
+    for image in images.every():
+        name, _, tag = image.name.partition(":")
+        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(image.created))
+        row = {"name": name, "tag": tag, "layers": len(image.layers), "size": image.size, "created": created}
+        if options.format != "json":
+            row["size"] = format_size(image.size)
+        rows.append(row)
+    print_table(rows, options.format)
+    return 0
+
+
+def remove_images(options: Options) -> int:
+    """`rmi`: remove images, each unless a container stands on it."""
+    state.require_root()
+    for name in options.operands:
+        images.remove(name)
+        print(images.full_name(name))
+    return 0
+
+
+def commit_container(options: Options) -> int:
+    """`commit`: a container's changes become the top layer of a new image."""
+    from ch04_images.commit import commit
+
+    state.require_root()
+    print(commit(*options.operands).name)
+    return 0
+
+
+def export_container(options: Options) -> int:
+    """`export`: all files of a container as a tar archive."""
+    from ch04_images.commit import export
+
+    state.require_root()
+    if options.output is None and sys.stdout.isatty():
+        raise EngineError("export", "standard output is a terminal", "-o FILE, or a pipe")
+    if options.output is None:
+        with os.fdopen(os.dup(1), "wb") as sink:
+            export(options.operands[0], sink)
+        return 0
+    temporary = f"{options.output}.{os.getpid()}.new"
+    try:
+        with open(temporary, "wb") as sink:
+            export(options.operands[0], sink)
+        os.rename(temporary, options.output)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    return 0
+
+
+def remove_containers(options: Options) -> int:
+    """`rm`: remove what ended containers have changed."""
+    state.require_root()
+    for text in options.operands:
+        record = containers.find(text)
+        if not containers.remove(record):
+            raise EngineError(f"container {state.short(record.id)}", "it is in use", "does it still run?")
+        print(state.short(record.id))
+    return 0
+
+
+COMMANDS = {
+    "busybox": CliCommand("Make the image busybox from this machine's own.", [], "", make_busybox),
+    "import": CliCommand("Make an image from a tar archive.", [], "NAME TARBALL", import_image),
+    "images": CliCommand("List the images.", [FORMAT], "", list_images),
+    "rmi": CliCommand("Remove images.", [], "IMAGE ...", remove_images),
+    "commit": CliCommand("Make an image of what a container changed.", [], "CONTAINER IMAGE", commit_container),
+    "export": CliCommand(
+        "Write all files of a container as a tar archive.",
+        [Flag("-o", "--output", value="FILE", help="where to (default: standard output)")],
+        "CONTAINER",
+        export_container,
+    ),
+    "rm": CliCommand("Remove what ended containers have changed.", [], "CONTAINER ...", remove_containers),
+}

@@ -1,0 +1,187 @@
+"""The image store: an image is an ordered list of layers and a configuration. Book sections 4.2 and 4.4.
+
+A layer is a directory in overlayfs' own form (whiteouts are devices 0/0), so the kernel can mount it as it is; it is
+never changed. The configuration uses the names of the OCI image-spec, config.md: Cmd, Env, WorkingDir, User.
+
+What must hold: a layer that a record names is complete. So a layer is filled under the name ID.new, by a process that
+holds its lock, and renamed when it is whole; then the record is written. What a killed process leaves is a layer that
+nobody names, and the next change of the store removes it. Changes are made one at a time, with the lock of `images`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.locks import lock, locked
+from ch04_images import containers, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+UNFINISHED = ".new"
+MOST_LAYERS = 400  # overlayfs takes 500
+NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/")
+TAG_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+LONGEST_NAME = 200
+
+
+class Image:
+    """A record of the store. layers: ids, the lowest first; size: bytes in the files of all its layers; created: seconds
+    since 1970."""
+
+    def __init__(self, name: str, layers: Sequence[str], config: Mapping[str, Any], size: int, created: int) -> None:
+        self.name = name
+        self.layers = list(layers)
+        self.config = dict(config)
+        self.size = size
+        self.created = created
+
+
+def full_name(text: str) -> str:
+    """A name with its tag, `latest` if none is given: busybox is busybox:latest.
+
+    The name consists of lower-case letters, digits, and `.`, `_`, `-`, `/` between them; the tag may have capital letters:
+    about the grammar of distribution-spec, "Pulling manifests". Raises EngineError.
+    """
+    name, colon, tag = text.partition(":")
+    tag = tag if colon else "latest"
+    parts = name.split("/")
+    if len(text) > LONGEST_NAME or not set(name) <= NAME_CHARACTERS or not all(map(_is_part, parts)):
+        raise EngineError(
+            f"image name {text!r}", "it is not allowed", "lower-case letters, digits, and . _ - / between"
+        )
+    if not tag or not set(tag) <= TAG_CHARACTERS or tag[0] in ".-":
+        raise EngineError(f"image name {text!r}", f"the tag {tag!r} is not allowed", "NAME:TAG, such as busybox:1.35")
+    return f"{name}:{tag}"
+
+
+def _is_part(part: str) -> bool:
+    return part[:1].isalnum() and part[-1:].isalnum() and ".." not in part
+
+
+def find(name: str) -> Image:
+    """The image of this name. Raises EngineError when there is none."""
+    full = full_name(name)
+    path = _record_path(full)
+    if not os.path.exists(path):
+        hint = "`busybox` makes it" if full == "busybox:latest" else "`images` lists them, `import` makes one"
+        raise EngineError(f"image {name!r}", "there is none of this name", hint)
+    return _read(full, path)
+
+
+def every() -> list[Image]:
+    """All images, by name."""
+    found = []
+    for entry in _entries("images"):
+        if entry.endswith(".json"):
+            name = entry.removesuffix(".json").replace("%2F", "/")
+            found.append(_read(name, _record_path(name)))
+    return sorted(found, key=lambda image: image.name)
+
+
+def create(
+    name: str,
+    fill: Callable[[str], int],
+    *,
+    below: Image | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Image:
+    """Make an image of one new layer, on top of those of `below`.
+
+    fill: puts the layer's files into the directory that it gets, and returns how many bytes they have. config: that of
+    `below` if none is given. An image that had the name loses it. Raises EngineError; then nothing has changed.
+    """
+    full = full_name(name)
+    layers = below.layers if below else []
+    if len(layers) >= MOST_LAYERS:
+        raise EngineError(f"image {name!r}", f"it would have more than {MOST_LAYERS} layers", "export and import it")
+    settings = config if config is not None else below.config if below else {}
+    id = os.urandom(8).hex()  # short: mount(2) takes the names of all layers in one page
+    unfinished = state.make_place("layers", id + UNFINISHED)
+    held = lock(unfinished, fcntl.LOCK_EX)
+    try:
+        os.chmod(unfinished, 0o755)
+        size = fill(unfinished) + (below.size if below else 0)
+        image = Image(full, [*layers, id], settings, size, int(time.time()))
+        with locked(state.make_place("images"), fcntl.LOCK_EX):
+            os.rename(unfinished, state.place("layers", id))
+            _write(image)
+            _sweep()
+    except BaseException:
+        state.remove_tree(unfinished)
+        raise
+    finally:
+        os.close(held)
+    return image
+
+
+def remove(name: str) -> None:
+    """Remove an image, and those of its layers that nobody else needs.
+
+    Raises EngineError when there is none, or when a container stands on it.
+    """
+    with locked(state.make_place("images"), fcntl.LOCK_EX):
+        image = find(name)
+        for container in containers.every():
+            if container.image == image.name and container.layers == image.layers:
+                id = state.short(container.id)
+                raise EngineError(f"image {name!r}", f"container {id} stands on it", f"`rm {id}` first")
+        os.unlink(_record_path(image.name))
+        _sweep()
+
+
+def layer_directory(id: str) -> str:
+    """Where the files of a layer are."""
+    return state.place("layers", id)
+
+
+def _record_path(full: str) -> str:
+    return state.place("images", full.replace("/", "%2F") + ".json")
+
+
+def _read(full: str, path: str) -> Image:
+    record = state.read_record(path)
+    try:
+        return Image(full, record["layers"], record["config"], record["size"], record["created"])
+    except KeyError as missing:
+        raise EngineError(f"record {path}", f"it lacks {missing}") from None
+
+
+def _write(image: Image) -> None:
+    record = {"layers": image.layers, "config": image.config, "size": image.size, "created": image.created}
+    state.write_record(_record_path(image.name), record)
+
+
+def _sweep() -> None:
+    """Remove the layers that neither an image nor a container names, and what killed processes left half-made."""
+    needed = {id for image in every() for id in image.layers}
+    needed |= {id for container in containers.every() for id in container.layers}
+    for name in _entries("layers"):
+        if name not in needed:
+            _remove_if_abandoned(state.place("layers", name))
+    for name in _entries("images"):
+        if name.endswith(UNFINISHED):  # a record on its way; its writer would hold our lock
+            os.unlink(state.place("images", name))
+
+
+def _remove_if_abandoned(layer: str) -> None:
+    try:
+        held = lock(layer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):  # it is being filled; or its maker has just removed it
+        return
+    try:
+        state.remove_tree(layer)
+    finally:
+        os.close(held)
+
+
+def _entries(name: str) -> list[str]:
+    try:
+        return os.listdir(state.place(name))
+    except FileNotFoundError:
+        return []

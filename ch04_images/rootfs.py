@@ -1,0 +1,186 @@
+"""The parts that give a container a root file system of its own. Book sections 4.1.2 and 4.2.
+
+The union of the image's layers and the container's own is mounted inside the container's mount namespace. The host
+never sees it, and when the container's last process is gone, so is the mount, whatever way the two of them ended.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+
+from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.unionfs import mount_overlay
+from ch03_run.container import Container, Part
+from ch04_images import containers, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ch04_images.containers import ContainerRecord
+    from ch04_images.images import Image
+
+SECONDS_TO_END = 5
+
+
+class RootFilesystem(Part):
+    """The container's own directory; what both storage drivers have in common.
+
+    temporary: what the container changed is removed with it. One that never started leaves nothing in any case.
+    """
+
+    driver = ""
+
+    def __init__(self, image: Image, temporary: bool) -> None:
+        self.image = image
+        self.temporary = temporary
+        self.record: ContainerRecord | None = None
+        self._lock = -1
+
+    def prepare(self, container: Container) -> None:
+        containers.sweep()
+        self.record, self._lock = containers.create(
+            container.id, self.image.name, self.image.layers, self.driver, self.temporary
+        )
+        _copy_root(state.place("layers", self.image.layers[-1]), self.record.path("upper"))
+
+    def mount_point(self) -> str:
+        """Where the root file system is mounted before it becomes the root."""
+        assert self.record is not None
+        return self.record.path("rootfs")
+
+    def cleanup(self, container: Container) -> None:
+        if self.record is None:
+            return
+        os.close(self._lock)
+        if self.temporary or not container.started:
+            containers.remove(self.record, wait=True)
+        self.record = None
+
+
+def _copy_root(source: str, target: str) -> None:
+    """Owner and mode of the root directory are those of the topmost layer's: so it must have the image's."""
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, stat.S_IMODE(status.st_mode))
+
+
+class Overlay(RootFilesystem):
+    """The image's layers, read only, and the container's own on top of them: overlayfs."""
+
+    section = "4.2"
+    driver = "overlay"
+
+    def enter(self, container: Container) -> None:
+        assert self.record is not None
+        os.chdir(state.place("layers"))  # with short names many layers fit into the one page that mount(2) takes
+        own = f"../containers/{self.record.id}"
+        mount_overlay(self.image.layers[::-1], self.mount_point(), f"{own}/upper", f"{own}/work")
+
+
+class Aufs(RootFilesystem):
+    """The same by our own union file system of chapter 2.
+
+    Its processes must live outside the container. A helper, in a mount namespace of its own, has them mount the union
+    and hands us a copy of the mount that is attached nowhere (open_tree(2)); the container attaches it. So the
+    container's is the only one, and the file system ends with it.
+    """
+
+    section = "2.3.4, 4.2"
+    driver = "aufs"
+
+    def __init__(self, image: Image, temporary: bool) -> None:
+        super().__init__(image, temporary)
+        self._tree = -1
+        self._guardian = -1  # a pidfd
+
+    def prepare(self, container: Container) -> None:
+        import socket
+
+        super().prepare(container)
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                helper = namespaces.spawn(syscalls.CLONE_NEWNS, lambda: self._mount_apart(theirs))
+            _, descriptors, _, _ = socket.recv_fds(ours, 64, 2)
+            helper.wait()
+        if not descriptors:
+            raise EngineError("aufs", "the union could not be mounted", "the line above says why")
+        self._tree, self._guardian = descriptors
+
+    def _mount_apart(self, engine: object) -> int:
+        import socket
+
+        from ch02_namespaces import aufs
+
+        assert self.record is not None and isinstance(engine, socket.socket)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        guardian = aufs.mount(aufs_options(self.record), self.mount_point())
+        tree = syscalls.open_tree(self.mount_point())
+        socket.send_fds(engine, [b"mounted"], [tree, syscalls.pidfd_open(guardian)])
+        syscalls.umount(self.mount_point(), syscalls.MNT_DETACH)
+        return 0
+
+    def enter(self, container: Container) -> None:
+        target = os.open(self.mount_point(), os.O_PATH | os.O_CLOEXEC)
+        syscalls.move_mount(self._tree, target)
+        os.close(target)
+        os.close(self._tree)
+
+    def cleanup(self, container: Container) -> None:
+        if self._tree >= 0:
+            os.close(self._tree)
+            select.select([self._guardian], [], [], SECONDS_TO_END)  # until all is written to the container's layer
+            os.close(self._guardian)
+            self._tree = self._guardian = -1
+        super().cleanup(container)
+
+
+def aufs_options(record: ContainerRecord) -> str:
+    """The branches of a container's union. Layers on the disk are in overlayfs' form, so where there are several it is
+    overlayfs that merges the image's, in our mount namespace; the union is between that and the container's own."""
+    lower = state.place("layers", record.layers[0])
+    if len(record.layers) > 1:
+        os.chdir(state.place("layers"))
+        lower = record.path("work")
+        mount_overlay(record.layers[::-1], lower)
+    return f"br:{_escaped(record.path('upper'))}=rw:{_escaped(lower)}=ro"
+
+
+def _escaped(path: str) -> str:
+    return "".join(f"\\{character}" if character in "\\:=," else character for character in path)
+
+
+DRIVERS = {"overlay": Overlay, "aufs": Aufs}
+
+
+class PivotRoot(Part):
+    """The container's root file system becomes /, and the host's is let go of: pivot_root(2).
+
+    chroot(2) would only change where this process looks for /, and root can undo that. Here the old root is gone from
+    the mount namespace. From now on nothing is imported, either: Python would look for it in the image.
+    """
+
+    section = "4.1.2"
+
+    def __init__(self, rootfs: RootFilesystem) -> None:
+        self.rootfs = rootfs
+
+    def enter(self, container: Container) -> None:
+        os.chdir(self.rootfs.mount_point())
+        syscalls.pivot_root(".", ".")  # the man page's way without a directory for the old root, which lies on top now
+        syscalls.umount(".", syscalls.MNT_DETACH)
+        os.chdir("/")
+        sys.meta_path.clear()
+
+
+class ReadOnlyRoot(Part):
+    """Nothing can be changed but in volumes and in /dev: --read-only."""
+
+    section = "4.2"
+
+    def enter(self, container: Container) -> None:
+        flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
+        syscalls.mount(None, "/", None, flags)

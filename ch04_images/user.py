@@ -1,0 +1,109 @@
+"""The parts that say who the command is and where it starts: -u and -w. Docker's rules; passwd(5), group(5).
+
+The names are those of the container's /etc/passwd and /etc/group. We read these files ourselves: the C library's
+getpwnam(3) would load its name service modules from the image, and run them as root.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError
+from ch03_run.container import Container, Part
+from ch04_images import inside
+
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
+LARGEST = 2**32 - 2  # 2**32 - 1 means "no change" to setresuid(2)
+
+
+class Identity:
+    """uid, gid, supplementary groups, and the home directory."""
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+
+
+def identity_of(text: str) -> Identity:
+    """What USER[:GROUP] means in the container whose root is ours; both may be names or numbers.
+
+    A user that /etc/passwd does not know may be given as a number, and has group 0 and home /. With a group given,
+    there are no supplementary ones. Raises EngineError.
+    """
+    name, colon, group = text.partition(":")
+    account = _find_account(name)
+    if account is None and not name.isdecimal():
+        raise EngineError(f"user {name!r}", f"it is not in the image's {PASSWD}", "a number can be given, too")
+    login, uid, gid, home = account if account is not None else ("", _id(name), 0, "/")
+    if colon:
+        return Identity(uid, _find_group(group), [], home)
+    return Identity(uid, gid, _groups_with(login) if login else [], home)
+
+
+def _find_account(name: str) -> tuple[str, int, int, str] | None:
+    for fields in _rows(PASSWD, 7):
+        if name == fields[0] or (name.isdecimal() and fields[2].isdecimal() and int(name) == int(fields[2])):
+            return fields[0], _id(fields[2]), _id(fields[3]), fields[5] or "/"
+    return None
+
+
+def _find_group(name: str) -> int:
+    for fields in _rows(GROUP, 3):
+        if name == fields[0]:
+            return _id(fields[2])
+    if name.isdecimal():
+        return _id(name)
+    raise EngineError(f"group {name!r}", f"it is not in the image's {GROUP}", "a number can be given, too")
+
+
+def _groups_with(login: str) -> list[int]:
+    return [_id(fields[2]) for fields in _rows(GROUP, 4) if login in fields[3].split(",")]
+
+
+def _rows(path: str, fields: int) -> list[list[str]]:
+    rows = [line.split(":") for line in inside.read_lines(path)]
+    return [row for row in rows if len(row) >= fields]
+
+
+def _id(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST:
+        raise EngineError(f"id {text!r}", f"it is no number from 0 to {LARGEST}")
+    return int(text)
+
+
+class WorkingDirectory(Part):
+    """The directory in which the command starts; made if the image lacks it."""
+
+    section = "4.1.2"
+
+    def __init__(self, path: str) -> None:
+        if not path.startswith("/"):
+            raise EngineError(f"working directory {path!r}", "it is not absolute", "-w /DIRECTORY")
+        self.path = path
+
+    def enter(self, container: Container) -> None:
+        directory = inside.make_directory(os.path.normpath(self.path))
+        os.fchdir(directory)
+        os.close(directory)
+
+
+class User(Part):
+    """The user and the groups of the command. Until here we were root: it took root to mount.
+
+    sets_home: HOME is to be the user's, as nobody gave another.
+    """
+
+    section = "4.1.2"
+
+    def __init__(self, text: str, sets_home: bool) -> None:
+        self.text = text
+        self.sets_home = sets_home
+
+    def enter(self, container: Container) -> None:
+        identity = identity_of(self.text)
+        if self.sets_home:
+            container.command.environment[b"HOME"] = os.fsencode(identity.home)
+        syscalls.become_user(identity.uid, identity.gid, identity.groups)

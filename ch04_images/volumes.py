@@ -1,0 +1,104 @@
+"""Volumes: directories and files of the host that a container sees, and that outlive it. Book section 4.3."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError
+from ch03_run.container import Container, Part
+from ch04_images import inside
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SYNTAX = "-v SOURCE:TARGET[:ro], such as -v /srv/data:/data:ro"
+
+
+class Volume:
+    """source: absolute path on the host; target: absolute path in the container; read_only: for the container."""
+
+    def __init__(self, source: str, target: str, read_only: bool) -> None:
+        self.source = source
+        self.target = target
+        self.read_only = read_only
+
+
+def parse_volume(text: str) -> Volume:
+    """Read SOURCE:TARGET[:ro|rw]. A source that is relative must begin with a dot. Raises EngineError."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source or not target:
+        raise EngineError(repr(text), "it is no volume", SYNTAX)
+    if mode not in ("", "ro", "rw"):
+        raise EngineError(repr(text), f"{mode!r} is neither ro nor rw", SYNTAX)
+    if not source.startswith(("/", "./", "../")) and source not in (".", ".."):
+        raise EngineError(repr(text), "the source is no path", f"a directory here is ./{source}")
+    if not target.startswith("/"):
+        raise EngineError(repr(text), "the target is not absolute", SYNTAX)
+    target = "/" + os.path.normpath(target).lstrip("/")
+    if target == "/":
+        raise EngineError(repr(text), "the target may not be the root itself", SYNTAX)
+    return Volume(os.path.abspath(source), target, mode == "ro")
+
+
+class Volumes(Part):
+    """Directories and files of the host, bound into the container.
+
+    While the host's files can be seen, open_tree(2) takes a copy of each source's mount, attached nowhere. After
+    PivotRoot these are given their places, by paths that mean the container's own files and no others. Nothing that is
+    mounted later passes between host and container.
+    """
+
+    section = "4.3"
+
+    def __init__(self, volumes: Iterable[Volume]) -> None:
+        self.volumes = sorted(volumes, key=lambda volume: volume.target.count("/"))  # /data before /data/logs
+        self._trees: list[int] = []
+        self._made: list[str] = []
+        targets = [volume.target for volume in self.volumes]
+        for target in targets:
+            if targets.count(target) > 1:
+                raise EngineError(f"-v {target}", "two volumes have this target")
+
+    def prepare(self, container: Container) -> None:
+        for volume in self.volumes:
+            self._make_source(volume.source)
+            tree = syscalls.open_tree(volume.source)
+            self._trees.append(tree)
+            read_only = syscalls.MOUNT_ATTR_RDONLY if volume.read_only else 0
+            syscalls.mount_setattr(tree, read_only, syscalls.MS_PRIVATE)
+
+    def _make_source(self, path: str) -> None:
+        """A source that is missing becomes a directory, as with Docker."""
+        missing = []
+        while not os.path.lexists(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for directory in reversed(missing):
+            syscalls.mkdir(directory)
+            self._made.append(directory)
+
+    def enter(self, container: Container) -> None:
+        for volume, tree in zip(self.volumes, self._trees, strict=True):
+            is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+            target = (inside.make_directory if is_directory else inside.make_file)(volume.target)
+            self._check(volume.target, target, is_directory)
+            syscalls.move_mount(tree, target)
+            os.close(target)
+            os.close(tree)
+
+    def _check(self, path: str, target: int, is_directory: bool) -> None:
+        if is_directory and not stat.S_ISDIR(os.fstat(target).st_mode):
+            raise EngineError(path, "it is a file in the image, and the volume is a directory")
+
+    def cleanup(self, container: Container) -> None:
+        for tree in self._trees:
+            os.close(tree)
+        self._trees.clear()
+        while self._made:
+            directory = self._made.pop()
+            if not container.started and not os.listdir(directory):
+                syscalls.rmdir(directory)
