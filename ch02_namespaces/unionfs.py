@@ -20,7 +20,7 @@ PAGE = 4096  # mount(2) takes one page of options
 MOST_LAYERS = 500  # OVL_MAX_STACK
 SPECIAL = frozenset(":,\\")
 PLAIN = ("redirect_dir=off", "metacopy=off", "index=off")
-"""Whatever the kernel's defaults are: no entry of the upper layer refers to another place. So it can be a lower one."""
+"""Whatever its defaults: no entry of an upper layer points elsewhere, so it can become a lower one."""
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")  # the second in user namespaces (mount option userxattr)
 
 

@@ -10,8 +10,11 @@ from ch04_images import images
 
 PROGRAM = "/bin/busybox"
 HINT = "Debian has it in the package busybox-static"
-DIRECTORIES = {"bin": 0o755, "sbin": 0o755, "usr": 0o755, "usr/bin": 0o755, "usr/sbin": 0o755, "dev": 0o755, "etc": 0o755,
-               "home": 0o755, "proc": 0o755, "root": 0o700, "sys": 0o755, "tmp": 0o1777, "var": 0o755}  # fmt: skip
+DIRECTORIES = {
+    **dict.fromkeys(("bin", "sbin", "usr", "usr/bin", "usr/sbin", "dev", "etc", "home", "proc", "sys", "var"), 0o755),
+    "root": 0o700,
+    "tmp": 0o1777,
+}
 FILES = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
     "etc/group": "root:x:0:\nnobody:x:65534:\n",

@@ -1,8 +1,8 @@
 """Containers into images and archives: commit and export. Book section 4.4.
 
-What a container changed lies in a directory of its own, so a commit is that directory, written as an archive on one side
-of a pipe and unpacked into a new layer on the other. Whatever survives the one survives the other. The archive is in
-the form of image layers, which is that of AUFS: a whiteout is a file `.wh.NAME`.
+What a container changed lies in a directory of its own. A commit is that directory, written as an archive into one end
+of a pipe and unpacked into a new layer from the other. The archive has the form of image layers, which is that of AUFS:
+a whiteout is a file `.wh.NAME`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from ch02_namespaces import cgroups, namespaces, syscalls
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.unionfs import mount_overlay
-from ch04_images import containers, images, state
+from ch04_images import containers, images
 from ch04_images.pack import pack
 from ch04_images.rootfs import aufs_options
 from ch04_images.unpack import unpack

@@ -1,7 +1,7 @@
-"""A terminal made inside the container: its name, /dev/pts/0, means the same thing there as to the programs. -t.
+"""A terminal that is made inside the container, where its name /dev/pts/0 means something: `run -t`.
 
-Chapter 3's is of the host's /dev/pts, which the container cannot see any more: `tty` would say "not a tty". So the child
-opens it, from the container's own, and passes it to the engine: unix(7), SCM_RIGHTS. runc does the same.
+Chapter 3's is of the host's /dev/pts, which cannot be seen here any more: `tty` would say "not a tty". So the child
+opens one of the container's own and passes it to the engine: unix(7), SCM_RIGHTS. runc does the same.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Console(Terminal):
         super().enter(container)
 
     def connect(self) -> None:
+        """Take the terminal that the child has made."""
         import socket
 
         assert self._ours is not None

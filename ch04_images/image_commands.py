@@ -31,9 +31,8 @@ def import_image(options: Options) -> int:
     state.require_root()
     name, path = options.operands
     images.full_name(name)  # before hours of download are read
-    with _opened(path) as source:
-        with Progress("import", _size_of(source)) as progress:
-            image = images.create(name, lambda layer: unpack(source, layer, progress=progress.update))
+    with _opened(path) as source, Progress("import", _size_of(source)) as progress:
+        image = images.create(name, lambda layer: unpack(source, layer, progress=progress.update))
     print(image.name)
     return 0
 

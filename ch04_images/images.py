@@ -31,8 +31,11 @@ LONGEST_NAME = 200
 
 
 class Image:
-    """A record of the store. layers: ids, the lowest first; size: bytes in the files of all its layers; created: seconds
-    since 1970."""
+    """A record of the store.
+
+    layers: ids, the lowest first; config: see above; size: bytes in the files of all layers; created: in
+    seconds since 1970.
+    """
 
     def __init__(self, name: str, layers: Sequence[str], config: Mapping[str, Any], size: int, created: int) -> None:
         self.name = name
@@ -45,8 +48,8 @@ class Image:
 def full_name(text: str) -> str:
     """A name with its tag, `latest` if none is given: busybox is busybox:latest.
 
-    The name consists of lower-case letters, digits, and `.`, `_`, `-`, `/` between them; the tag may have capital letters:
-    about the grammar of distribution-spec, "Pulling manifests". Raises EngineError.
+    The name consists of lower-case letters, digits, and `.`, `_`, `-`, `/` between them; the tag may have capital
+    letters: about the grammar of distribution-spec, "Pulling manifests". Raises EngineError.
     """
     name, colon, tag = text.partition(":")
     tag = tag if colon else "latest"

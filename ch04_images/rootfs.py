@@ -104,10 +104,10 @@ class Aufs(RootFilesystem):
         with ours:
             with theirs:
                 helper = namespaces.spawn(syscalls.CLONE_NEWNS, lambda: self._mount_apart(theirs))
-            _, descriptors, _, _ = socket.recv_fds(ours, 64, 2)
+            message, descriptors, _, _ = socket.recv_fds(ours, 4096, 2)
             helper.wait()
         if not descriptors:
-            raise EngineError("aufs", "the union could not be mounted", "the line above says why")
+            raise EngineError("the union file system", message.decode() or "its helper died")
         self._tree, self._guardian = descriptors
 
     def _mount_apart(self, engine: object) -> int:
@@ -116,11 +116,15 @@ class Aufs(RootFilesystem):
         from ch02_namespaces import aufs
 
         assert self.record is not None and isinstance(engine, socket.socket)
-        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-        guardian = aufs.mount(aufs_options(self.record), self.mount_point())
-        tree = syscalls.open_tree(self.mount_point())
-        socket.send_fds(engine, [b"mounted"], [tree, syscalls.pidfd_open(guardian)])
-        syscalls.umount(self.mount_point(), syscalls.MNT_DETACH)
+        try:
+            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+            guardian = aufs.mount(aufs_options(self.record), self.mount_point())
+            tree = syscalls.open_tree(self.mount_point())
+            socket.send_fds(engine, [b"mounted"], [tree, syscalls.pidfd_open(guardian)])
+            syscalls.umount(self.mount_point(), syscalls.MNT_DETACH)
+        except (EngineError, OSError) as error:
+            engine.send(str(error).encode()[:4096])
+            return 1
         return 0
 
     def enter(self, container: Container) -> None:

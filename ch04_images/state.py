@@ -137,7 +137,7 @@ def remove_tree(path: str) -> None:
         raise EngineError(f"remove {path}", str(error)) from None
     finally:
         os.close(top)
-    os.rmdir(path)
+    syscalls.rmdir(path)
 
 
 def _empty(top: int) -> None:

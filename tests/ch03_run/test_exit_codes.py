@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, Engine, fails, one_line
@@ -19,6 +21,8 @@ def test_code_of_the_command_is_the_code_of_run(engine: Engine, code: int) -> No
 @pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 10, 11, 13, 15, 34, 64])
 def test_death_by_signal_n_is_128_plus_n(engine: Engine, number: int) -> None:
     """Of a child inside: a PID 1 can't be ended by a signal from inside. Both shells then say 128+n."""
+    if number == signal.SIGQUIT and not engine.sees_host_files:
+        pytest.skip("the shell of busybox ignores SIGQUIT")
     assert engine.sh(f"sh -c 'kill -{number} $$'; exit $?").code == 128 + number
 
 
@@ -30,9 +34,9 @@ WRONG: dict[str, tuple[list[Word], str]] = {
     "unknown long flag": (["run", "--nosuch", "true"], "--nosuch"),
     "unknown short flag": (["run", "-Z", "true"], "-Z"),
     "unknown switch in a group": (["run", "-iZ", "true"], "-Z"),
-    "no command": (["run"], "COMMAND: it is missing"),
-    "no command after flags": (["run", "-i", "--hostname", "box"], "COMMAND: it is missing"),
-    "no command after --": (["run", "--"], "COMMAND: it is missing"),
+    "no command": (["run"], "it is missing"),
+    "no command after flags": (["run", "-i", "--hostname", "box"], "it is missing"),
+    "no command after --": (["run", "--"], "it is missing"),
     "value missing": (["run", "-m"], "-m"),
     "switch with value": (["run", "--tty=yes", "true"], "--tty"),
     "no such command": (["fly"], "'fly'"),
@@ -72,6 +76,8 @@ WRONG: dict[str, tuple[list[Word], str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong_use_is_125_with_one_line(engine: Engine, case: str) -> None:
     arguments, word = WRONG[case]
+    if arguments[-1] in ("true", b"true"):
+        arguments = [*arguments[:-1], *engine.image(), arguments[-1]]
     result = engine.raw(*arguments)
     fails(result, ENGINE_FAILED, word)
     assert result.out == b""

@@ -167,11 +167,11 @@ def test_container_that_changed_its_user_is_ended_by_the_next_run(engine: Engine
 
 def test_set_user_id_program_is_ended_by_the_next_run(engine: Engine) -> None:
     """execve(2) of such a program has the kernel forget the wish as well."""
-    path = engine.plant("napper", Path("/usr/bin/sleep").read_bytes())
+    path = engine.plant("sleep", Path("/bin/busybox").read_bytes())  # statically linked
     os.chown(path, 65534, 65534)
     os.chmod(path, 0o6755)
     started = engine.spawn([path, "1000"])
-    inside = eventually(lambda: named(processes.descendants(started.pid), "napper"), "the program")
+    inside = eventually(lambda: named(processes.descendants(started.pid), "sleep"), "the program")
     started.kill()
     started.wait(60)
     assert engine.run(["true"]).code == 0  # sweeps

@@ -40,7 +40,7 @@ def value(id: str, version_1: str, version_2: str) -> str:
     for group in leaks.cgroups():
         for name in (version_1, version_2):
             path = f"{group}/{name}"
-            if group.endswith(id) and os.path.exists(path):
+            if os.path.basename(group).startswith(id) and os.path.exists(path):
                 with open(path) as file:
                     return file.read().strip()
     raise AssertionError(f"no {version_1} and no {version_2} of {id}")
@@ -76,7 +76,7 @@ def test_all_processes_of_a_container_are_in_its_cgroup(engine: Engine) -> None:
     id = read_line(started).decode().strip()
     eventually(lambda: len(processes.descendants(started.pid)) == 2, "both processes")
     pids = set(processes.descendants(started.pid))
-    groups = [group for group in leaks.cgroups() if group.endswith(id)]
+    groups = [group for group in leaks.cgroups() if os.path.basename(group).startswith(id)]
     assert groups
     for group in groups:
         with open(f"{group}/cgroup.procs") as file:

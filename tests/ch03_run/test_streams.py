@@ -86,8 +86,9 @@ def test_parent_that_ignores_sigchld(engine: Engine) -> None:
 
 def test_no_descriptor_but_the_three(engine: Engine) -> None:
     """Each would be a door to the host (CVE-2024-21626)."""
-    found = engine.sh("ls /proc/$$/fd").text.split()
-    assert set(found) <= {"0", "1", "2", "10"}  # 10: some shells keep their script there
+    found = engine.sh("ls /proc/$$/fd; true").text.split()
+    own = {"10"} if engine.sees_host_files else {"3"}  # a shell's script; the directory, as busybox' ls is no process
+    assert set(found) <= {"0", "1", "2"} | own
     assert engine.run(["ls", "/proc/self/fd"]).text.split() == ["0", "1", "2", "3"]  # 3: the directory itself
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from ch04_images import busybox
 from tests.support.hosts import REPOSITORY, Host, Result, Word
 from tests.support.terminals import Terminal
 
@@ -24,12 +28,23 @@ def increments_from(first: str) -> list[str]:
 
 
 class Engine:
-    """`python3 -m INCREMENT ...` on a host. `run` takes the command that the container shall run, and then flags."""
+    """`python3 -m INCREMENT ...` on a host. `run` takes the command that the container shall run, and then flags.
+
+    From chapter 4 on, containers stand on the image busybox, and what they change is removed with them (--rm).
+    """
 
     def __init__(self, increment: str, host: Host, files: Path) -> None:
         self.increment = increment
         self.host = host
+        self.flags: list[Word] = []
+        """What every `run` gets besides the flags of the test, such as --storage-driver."""
         self._files = files
+        self._planted = False
+        if not self.sees_host_files:
+            self.flags.append("--rm")
+            host.may_stay |= {"images", "layers"}
+            with state_root(host.root):
+                busybox.make_image()
 
     @property
     def sees_host_files(self) -> bool:
@@ -42,7 +57,7 @@ class Engine:
 
     def plant(self, name: Word, content: bytes, mode: int = 0o755) -> bytes:
         """Put a file where the containers of this engine see it; its path inside."""
-        assert self.sees_host_files, "chapter 4 fills this in: a volume, or an image with the file"
+        self._planted = True
         path = os.path.join(os.fsencode(self._files), os.fsencode(name))
         with open(path, "wb") as file:
             file.write(content)
@@ -54,7 +69,10 @@ class Engine:
 
     def run_words(self, command: Sequence[Word], *flags: Word) -> list[Word]:
         """The whole command line of a `run`."""
-        return self.command_line("run", *flags, *self.image(), *command)
+        volume: list[Word] = (
+            ["-v", b"%b:%b" % (2 * (os.fsencode(self._files),))] if self._planted and self.image() else []
+        )
+        return self.command_line("run", *self.flags, *volume, *flags, *self.image(), *command)
 
     def raw(self, *arguments: Word, **options: Any) -> Result:
         """Any command line, also a wrong one."""
@@ -74,6 +92,14 @@ class Engine:
     def pty(self, command: Sequence[Word], *flags: Word, **options: Any) -> Terminal:
         """Start a container on a terminal."""
         return Terminal(self.host, self.run_words(command, *flags), **options)
+
+
+@contextlib.contextmanager
+def state_root(root: Path) -> Iterator[None]:
+    """Let the engine's own functions, called in this process, work on a host's state directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYDOCKER_ROOT", str(root))
+        yield
 
 
 def one_line(result: Result) -> str:
