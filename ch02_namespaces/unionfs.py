@@ -27,8 +27,8 @@ OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")  # the second in user
 def mount_overlay(lowers: Sequence[str], target: str, upper: str | None = None, work: str | None = None) -> None:
     """Show `lowers`, and `upper` on top of them, as one tree at `target`; without `upper` it is read-only.
 
-    upper takes all changes; work is an empty directory that the kernel needs, on the same file system as upper. Relative
-    names start at the current directory.
+    upper takes all changes; work is an empty directory that the kernel needs, on the same file system as upper.
+    Relative names start at the current directory.
     Example: mount_overlay(["/b", "/a"], "/mnt", upper="/c", work="/w").
     Raises EngineError for none or more than 500 lower layers, SyscallError (mount) for all that the kernel refuses.
     """

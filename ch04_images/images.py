@@ -104,6 +104,7 @@ def create(
     if len(layers) >= MOST_LAYERS:
         raise EngineError(f"image {name!r}", f"it would have more than {MOST_LAYERS} layers", "export and import it")
     settings = config if config is not None else below.config if below else {}
+    _check_config(f"image {name!r}", settings)
     id = os.urandom(8).hex()  # short: mount(2) takes the names of all layers in one page
     unfinished = state.make_place("layers", id + UNFINISHED)
     held = lock(unfinished, fcntl.LOCK_EX)
@@ -149,10 +150,23 @@ def _record_path(full: str) -> str:
 
 def _read(full: str, path: str) -> Image:
     record = state.read_record(path)
-    try:
-        return Image(full, record["layers"], record["config"], record["size"], record["created"])
-    except KeyError as missing:
-        raise EngineError(f"record {path}", f"it lacks {missing}") from None
+    shape = {"layers": list, "config": dict, "size": int, "created": int}
+    for key, kind in shape.items():
+        if not isinstance(record.get(key), kind):
+            raise EngineError(f"record {path}", f"its {key} is missing or no {kind.__name__}")
+    _check_config(f"record {path}", record["config"])
+    return Image(full, record["layers"], record["config"], record["size"], record["created"])
+
+
+def _check_config(what: str, config: Mapping[str, Any]) -> None:
+    """Raise EngineError unless what we use of a configuration has the types of config.md: it is somebody else's."""
+    for key in ("Cmd", "Env"):
+        value = config.get(key) or []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise EngineError(what, f"its {key} is no list of strings")
+    for key in ("User", "WorkingDir"):
+        if not isinstance(config.get(key) or "", str):
+            raise EngineError(what, f"its {key} is no string")
 
 
 def _write(image: Image) -> None:

@@ -79,7 +79,7 @@ def read_record(path: str) -> dict[str, Any]:
             record, _ = scan(file.read().strip(), 0)
     except OSError as error:
         raise EngineError(f"record {path}", str(error.strerror)) from None
-    except (ValueError, StopIteration):
+    except (ValueError, StopIteration, RecursionError, SystemError):  # the last for want of json.JSONDecodeError
         raise EngineError(f"record {path}", "it is damaged", "it should be a JSON object") from None
     if not isinstance(record, dict):
         raise EngineError(f"record {path}", "it is damaged", "it should be a JSON object")

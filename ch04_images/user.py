@@ -35,7 +35,7 @@ def identity_of(text: str) -> Identity:
     """
     name, colon, group = text.partition(":")
     account = _find_account(name)
-    if account is None and not name.isdecimal():
+    if account is None and not _is_number(name):
         raise EngineError(f"user {name!r}", f"it is not in the image's {PASSWD}", "a number can be given, too")
     login, uid, gid, home = account if account is not None else ("", _id(name), 0, "/")
     if colon:
@@ -45,7 +45,7 @@ def identity_of(text: str) -> Identity:
 
 def _find_account(name: str) -> tuple[str, int, int, str] | None:
     for fields in _rows(PASSWD, 7):
-        if name == fields[0] or (name.isdecimal() and fields[2].isdecimal() and int(name) == int(fields[2])):
+        if name == fields[0] or (_is_number(name) and _is_number(fields[2]) and int(name) == int(fields[2])):
             return fields[0], _id(fields[2]), _id(fields[3]), fields[5] or "/"
     return None
 
@@ -54,7 +54,7 @@ def _find_group(name: str) -> int:
     for fields in _rows(GROUP, 3):
         if name == fields[0]:
             return _id(fields[2])
-    if name.isdecimal():
+    if _is_number(name):
         return _id(name)
     raise EngineError(f"group {name!r}", f"it is not in the image's {GROUP}", "a number can be given, too")
 
@@ -68,8 +68,12 @@ def _rows(path: str, fields: int) -> list[list[str]]:
     return [row for row in rows if len(row) >= fields]
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _id(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST:
+    if not _is_number(text) or int(text) > LARGEST:
         raise EngineError(f"id {text!r}", f"it is no number from 0 to {LARGEST}")
     return int(text)
 

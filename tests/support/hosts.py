@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -116,10 +117,12 @@ class Host:
 
     def leftovers(self) -> list[str]:
         """Files in the state directory that a test should not have left."""
+        kept = [name for name in os.listdir(self.root) if name not in self.may_stay]
         return [
             str(path)
-            for path in self.root.rglob("*")
-            if not path.is_dir() and path.relative_to(self.root).parts[0] not in self.may_stay
+            for name in kept
+            for path in [self.root / name, *(self.root / name).rglob("*")]
+            if path.is_symlink() or not path.is_dir()
         ]
 
     def close(self) -> None:
