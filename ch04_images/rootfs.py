@@ -61,10 +61,14 @@ class RootFilesystem(Part):
 
 
 def _copy_root(source: str, target: str) -> None:
-    """Owner and mode of the root directory are those of the topmost layer's: so it must have the image's."""
+    """The root directory of a union is that of its topmost layer: so this must look like the image's."""
     status = os.stat(source)
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(source):
+        if not name.startswith("trusted.overlay."):
+            os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 class Overlay(RootFilesystem):
