@@ -106,8 +106,9 @@ def create(
     settings = config if config is not None else below.config if below else {}
     _check_config(f"image {name!r}", settings)
     id = os.urandom(8).hex()  # short: mount(2) takes the names of all layers in one page
-    unfinished = state.make_place("layers", id + UNFINISHED)
-    held = lock(unfinished, fcntl.LOCK_EX)
+    with locked(state.make_place("images"), fcntl.LOCK_SH):  # nobody sweeps between mkdir and lock
+        unfinished = state.make_place("layers", id + UNFINISHED)
+        held = lock(unfinished, fcntl.LOCK_EX)
     try:
         os.chmod(unfinished, 0o755)
         size = fill(unfinished) + (below.size if below else 0)

@@ -186,18 +186,13 @@ def test_many_imports_at_once(engine: Engine) -> None:
     started = [engine.host.spawn(command) for command in words]
     containers = [engine.spawn(["true"]) for _ in range(4)]
     for process, archive in zip(started, archives, strict=True):
-        result = finish_with(process, archive)
-        assert result == 0
+        _, error = process.communicate(archive, timeout=60)
+        assert (process.returncode, error) == (0, b"")
     assert [finish(container).code for container in containers] == [0] * 4
     assert store(engine)[0] == ["busybox:latest.json", *(f"name{number}:latest.json" for number in range(3))]
     with state_root(engine.host.root):
         named = {layer for image in images.every() for layer in image.layers}
     assert set(store(engine)[1]) == named
-
-
-def finish_with(process: subprocess.Popen[bytes], data: bytes) -> int:
-    process.communicate(data, timeout=60)
-    return process.returncode
 
 
 def test_import_killed_at_random_moments(engine: Engine) -> None:
