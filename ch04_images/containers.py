@@ -62,7 +62,7 @@ def create(id: str, image: str, layers: Sequence[str], driver: str, temporary: b
                 if not os.path.isdir(state.place("layers", layer)):
                     raise EngineError(f"image {image!r}", f"its layer {layer} is gone", "was it removed just now?")
             kept = {"image": image, "layers": record.layers, "driver": driver, "created": record.created}
-            state.write_record(record.path(RECORD), kept)
+            state.write_record(record.path(RECORD), kept, durable=not temporary)
     except BaseException:
         state.remove_tree(record.path())
         os.close(held)

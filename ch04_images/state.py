@@ -86,14 +86,16 @@ def read_record(path: str) -> dict[str, Any]:
     return record
 
 
-def write_record(path: str, record: dict[str, Any]) -> None:
-    """Write a record so that whoever reads it, now or after a crash, finds the old one or the new one whole."""
+def write_record(path: str, record: dict[str, Any], durable: bool = True) -> None:
+    """Write a record so that whoever reads it finds the old one or the new one whole; also after the machine has lost
+    its power, if it is to be durable."""
     temporary = f"{path}.{os.getpid()}.new"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(_encoded(record) + "\n")
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException as error:
         if os.path.exists(temporary):

@@ -9,16 +9,19 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ch03_run.launcher import write_launcher
 from tests.bench.hyperfine import compare
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as top:
         bundle = make_bundle(Path(top))
+        program = f"{top}/mydocker"
+        write_launcher("ch03_run", program)
         compare(
             "start a container",
             {
-                "mydocker run /bin/true": [str(Path(sys.executable).parent / "mydocker"), "run", "/bin/true"],
+                "mydocker run /bin/true": [program, "run", "/bin/true"],
                 "python3 -m ch03_run run /bin/true": [sys.executable, "-m", "ch03_run", "run", "/bin/true"],
                 "runc run": ["runc", "run", "--bundle", str(bundle), "bench"],
                 "unshare --fork -mpuin": ["unshare", "--fork", "-mpuin", "/bin/true"],
