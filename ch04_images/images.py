@@ -140,6 +140,13 @@ def remove(name: str) -> None:
         _sweep()
 
 
+def sweep() -> None:
+    """Remove layers that nobody needs, and what killed processes left of images."""
+    if os.path.isdir(state.place("images")):
+        with locked(state.place("images"), fcntl.LOCK_EX):
+            _sweep()
+
+
 def layer_directory(id: str) -> str:
     """Where the files of a layer are."""
     return state.place("layers", id)

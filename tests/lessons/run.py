@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
@@ -14,8 +15,14 @@ SECONDS_A_STEP = 60
 def play(readme: str | Path, watch: bool) -> int:
     """Type every console block of a README, in order, in one shell at the top of the repo; 0 if all answered as told.
 
-    watch: print the steps and their answers as they come.
+    The engine's state is kept in a directory that goes with the lesson. watch: print the steps and their answers as they
+    come.
     """
+    with tempfile.TemporaryDirectory(prefix="mydocker-lesson-") as state:
+        return _play(readme, watch, state)
+
+
+def _play(readme: str | Path, watch: bool, state: str) -> int:
     programs = Path(sys.executable).parent
     command = [str(programs / "byexample"), "-l", "shell", "--timeout", str(SECONDS_A_STEP), "--diff", "ndiff"]
     command += ["--options", "+norm-ws", "--pretty", "none"]  # column widths differ between machines
@@ -25,5 +32,6 @@ def play(readme: str | Path, watch: bool) -> int:
         "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
         "LC_ALL": "C.UTF-8",
         "SHELL": "/bin/sh",
+        "MYDOCKER_ROOT": state,
     }
     return subprocess.run([*command, str(readme)], cwd=TOP, env=environment, stdin=subprocess.DEVNULL).returncode
