@@ -1,8 +1,8 @@
 """Write the program `mydocker`: `python3 -m ch03_run.launcher PACKAGE FILE`; `make setup` does so.
 
 A program that pip makes starts 8 ms later: it lets `site` look through site-packages and imports `re`. Ours runs
-isolated (-I): as root, it must not import modules from wherever its caller's environment says. Looking for garbage among
-what the modules have just made would take another millisecond.
+isolated (-I): as root, it must not import modules from wherever its caller's environment says. Looking for garbage
+among what the modules have just made would take another millisecond.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ SECONDS_A_STEP = 60
 def play(readme: str | Path, watch: bool) -> int:
     """Type every console block of a README, in order, in one shell at the top of the repo; 0 if all answered as told.
 
-    The engine's state is kept in a directory that goes with the lesson. watch: print the steps and their answers as they
-    come.
+    The engine's state is kept in a directory that goes with the lesson.
+    watch: print the steps and their answers as they come.
     """
     with tempfile.TemporaryDirectory(prefix="mydocker-lesson-") as state:
         return _play(readme, watch, state)
