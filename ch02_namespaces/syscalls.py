@@ -167,6 +167,8 @@ def flag_names(prefix: str, flags: int) -> str:
 def _shown(argument: object) -> str:
     if isinstance(argument, tuple):
         return flag_names(*argument)
+    if argument == AT_FDCWD:
+        return "AT_FDCWD"
     if isinstance(argument, str | bytes):
         text = os.fsdecode(argument)
         return ascii(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "...")

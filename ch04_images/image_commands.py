@@ -32,9 +32,22 @@ def import_image(options: Options) -> int:
     name, path = options.operands
     images.full_name(name)  # before hours of download are read
     with _opened(path) as source, Progress("import", _size_of(source)) as progress:
-        image = images.create(name, lambda layer: unpack(source, layer, progress=progress.update))
+
+        def fill(layer: str) -> int:
+            size = unpack(source, layer, progress=progress.update)
+            check_root(layer)
+            return size
+
+        image = images.create(name, fill)
     print(image.name)
     return 0
+
+
+def check_root(directory: str) -> None:
+    """Raise EngineError for what `docker save` writes: layers in an archive, and no root file system."""
+    if os.path.exists(f"{directory}/manifest.json") and not os.path.isdir(f"{directory}/etc"):
+        hint = "`docker export CONTAINER` writes a root file system"
+        raise EngineError("import", "this archive holds an image in layers, as of `docker save`", hint)
 
 
 def _opened(path: str) -> IO[bytes]:

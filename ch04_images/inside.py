@@ -30,6 +30,8 @@ def make_directory(path: str, links: int = MOST_LINKS) -> int:
     try:
         return open_path(path, DIRECTORY)
     except SyscallError as error:
+        if error.errno == errno.ENOTDIR:
+            raise EngineError(path, "it, or what is above it, is a file in the image") from None
         if error.errno != errno.ENOENT:
             raise
     above, name = os.path.split(path.rstrip("/"))

@@ -83,16 +83,11 @@ class Volumes(Part):
 
     def enter(self, container: Container) -> None:
         for volume, tree in zip(self.volumes, self._trees, strict=True):
-            is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-            target = (inside.make_directory if is_directory else inside.make_file)(volume.target)
-            self._check(volume.target, target, is_directory)
+            make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
+            target = make(volume.target)
             syscalls.move_mount(tree, target)
             os.close(target)
             os.close(tree)
-
-    def _check(self, path: str, target: int, is_directory: bool) -> None:
-        if is_directory and not stat.S_ISDIR(os.fstat(target).st_mode):
-            raise EngineError(path, "it is a file in the image, and the volume is a directory")
 
     def cleanup(self, container: Container) -> None:
         for tree in self._trees:

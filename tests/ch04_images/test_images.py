@@ -131,6 +131,12 @@ def test_a_broken_archive_leaves_nothing(engine: Engine, case: str) -> None:
     assert store(engine) == before
 
 
+def test_an_archive_of_docker_save_is_recognised(engine: Engine) -> None:
+    archive = file(b"manifest.json", b"[]") + file(b"a1/layer.tar") + END
+    fails(engine.raw("import", "saved", "-", input=archive), ENGINE_FAILED, "docker save", "docker export")
+    assert len(store(engine)[1]) == 1
+
+
 def test_a_missing_archive(engine: Engine) -> None:
     fails(engine.raw("import", "x", "/nonexistent"), ENGINE_FAILED, "/nonexistent", "No such file")
     fails(engine.raw("import", "x", "/etc"), ENGINE_FAILED)
