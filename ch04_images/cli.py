@@ -16,7 +16,7 @@ from ch03_run.terminal import Streams, Terminal
 from ch04_images import images, state
 from ch04_images.filesystems import CgroupFilesystem, CgroupNamespace, Devices, KernelFilesystems
 from ch04_images.image_commands import COMMANDS as IMAGE_COMMANDS
-from ch04_images.rootfs import DRIVERS, PivotRoot, ReadOnlyRoot
+from ch04_images.rootfs import DRIVERS, ContainerDirectory, PivotRoot, ReadOnlyRoot
 from ch04_images.user import User, WorkingDirectory
 from ch04_images.volumes import Volumes, parse_volume
 
@@ -67,7 +67,8 @@ def streams_of(options: Options) -> Streams | Terminal:
 
 def parts_of(image: Image, options: Options, id: str, streams: Part) -> list[Part]:
     """What a container of chapter 4 consists of, in order."""
-    rootfs = DRIVERS[options.storage_driver or "overlay"](image, temporary=options.rm)
+    driver = options.storage_driver or "overlay"
+    directory = ContainerDirectory(image, driver, temporary=options.rm)
     return [
         Resources(limits_of(options)),
         MountNamespace(),
@@ -76,8 +77,9 @@ def parts_of(image: Image, options: Options, id: str, streams: Part) -> list[Par
         IpcNamespace(),
         NetworkNamespace(),
         CgroupNamespace(),
-        rootfs,
-        PivotRoot(rootfs),
+        directory,
+        DRIVERS[driver](directory),
+        PivotRoot(directory),
         KernelFilesystems(),
         Devices(),
         CgroupFilesystem(),

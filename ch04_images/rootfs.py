@@ -25,39 +25,42 @@ if TYPE_CHECKING:
 SECONDS_TO_END = 5
 
 
-class RootFilesystem(Part):
-    """The container's own directory; what both storage drivers have in common.
+class ContainerDirectory(Part):
+    """A directory for what the container changes.
 
-    temporary: what the container changed is removed with it. One that never started leaves nothing in any case.
+    driver: which kind of union is to be mounted there; temporary: the directory is removed with the container. That of
+    one that never started leaves nothing in any case.
     """
 
-    driver = ""
+    section = "4.2"
 
-    def __init__(self, image: Image, temporary: bool) -> None:
+    def __init__(self, image: Image, driver: str, temporary: bool) -> None:
         self.image = image
+        self.driver = driver
         self.temporary = temporary
-        self.record: ContainerRecord | None = None
+        self._record: ContainerRecord | None = None
         self._lock = -1
+
+    @property
+    def record(self) -> ContainerRecord:
+        """The container's record; there is one from prepare to cleanup."""
+        assert self._record is not None
+        return self._record
 
     def prepare(self, container: Container) -> None:
         containers.sweep()
-        self.record, self._lock = containers.create(
+        self._record, self._lock = containers.create(
             container.id, self.image.name, self.image.layers, self.driver, self.temporary
         )
         _copy_root(state.place("layers", self.image.layers[-1]), self.record.path("upper"))
 
-    def mount_point(self) -> str:
-        """Where the root file system is mounted before it becomes the root."""
-        assert self.record is not None
-        return self.record.path("rootfs")
-
     def cleanup(self, container: Container) -> None:
-        if self.record is None:
+        if self._record is None:
             return
         os.close(self._lock)
         if self.temporary or not container.started:
-            containers.remove(self.record, wait=True)
-        self.record = None
+            containers.remove(self._record, wait=True)
+        self._record = None
 
 
 def _copy_root(source: str, target: str) -> None:
@@ -71,20 +74,22 @@ def _copy_root(source: str, target: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-class Overlay(RootFilesystem):
+class Overlay(Part):
     """The image's layers, read only, and the container's own on top of them: overlayfs."""
 
     section = "4.2"
-    driver = "overlay"
+
+    def __init__(self, directory: ContainerDirectory) -> None:
+        self.directory = directory
 
     def enter(self, container: Container) -> None:
-        assert self.record is not None
         os.chdir(state.place("layers"))  # with short names many layers fit into the one page that mount(2) takes
-        own = f"../containers/{self.record.id}"
-        mount_overlay(self.image.layers[::-1], self.mount_point(), f"{own}/upper", f"{own}/work")
+        record = self.directory.record
+        own = f"../containers/{record.id}"
+        mount_overlay(record.layers[::-1], record.path("rootfs"), f"{own}/upper", f"{own}/work")
 
 
-class Aufs(RootFilesystem):
+class Aufs(Part):
     """The same by our own union file system of chapter 2.
 
     Its processes must live outside the container. A helper, in a mount namespace of its own, has them mount the union
@@ -93,17 +98,15 @@ class Aufs(RootFilesystem):
     """
 
     section = "2.3.4, 4.2"
-    driver = "aufs"
 
-    def __init__(self, image: Image, temporary: bool) -> None:
-        super().__init__(image, temporary)
+    def __init__(self, directory: ContainerDirectory) -> None:
+        self.directory = directory
         self._tree = -1
         self._guardian = -1  # a pidfd
 
     def prepare(self, container: Container) -> None:
         import socket
 
-        super().prepare(container)
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -119,31 +122,32 @@ class Aufs(RootFilesystem):
 
         from ch02_namespaces import aufs
 
-        assert self.record is not None and isinstance(engine, socket.socket)
+        assert isinstance(engine, socket.socket)
+        target = self.directory.record.path("rootfs")
         try:
             syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-            guardian = aufs.mount(aufs_options(self.record), self.mount_point())
-            tree = syscalls.open_tree(self.mount_point())
+            guardian = aufs.mount(aufs_options(self.directory.record), target)
+            tree = syscalls.open_tree(target)
             socket.send_fds(engine, [b"mounted"], [tree, syscalls.pidfd_open(guardian)])
-            syscalls.umount(self.mount_point(), syscalls.MNT_DETACH)
+            syscalls.umount(target, syscalls.MNT_DETACH)
         except (EngineError, OSError) as error:
             engine.send(str(error).encode()[:4096])
             return 1
         return 0
 
     def enter(self, container: Container) -> None:
-        target = os.open(self.mount_point(), os.O_PATH | os.O_CLOEXEC)
+        target = os.open(self.directory.record.path("rootfs"), os.O_PATH | os.O_CLOEXEC)
         syscalls.move_mount(self._tree, target)
         os.close(target)
         os.close(self._tree)
 
     def cleanup(self, container: Container) -> None:
-        if self._tree >= 0:
-            os.close(self._tree)
-            select.select([self._guardian], [], [], SECONDS_TO_END)  # until all is written to the container's layer
-            os.close(self._guardian)
-            self._tree = self._guardian = -1
-        super().cleanup(container)
+        if self._tree < 0:
+            return
+        os.close(self._tree)
+        select.select([self._guardian], [], [], SECONDS_TO_END)  # until all is written to the container's layer
+        os.close(self._guardian)
+        self._tree = self._guardian = -1
 
 
 def aufs_options(record: ContainerRecord) -> str:
@@ -173,11 +177,11 @@ class PivotRoot(Part):
 
     section = "4.1.2"
 
-    def __init__(self, rootfs: RootFilesystem) -> None:
-        self.rootfs = rootfs
+    def __init__(self, directory: ContainerDirectory) -> None:
+        self.directory = directory
 
     def enter(self, container: Container) -> None:
-        os.chdir(self.rootfs.mount_point())
+        os.chdir(self.directory.record.path("rootfs"))
         syscalls.pivot_root(".", ".")  # the man page's way without a directory for the old root, which lies on top now
         syscalls.umount(".", syscalls.MNT_DETACH)
         os.chdir("/")
