@@ -156,6 +156,7 @@ def _spawn_joined(flags: int, child: Callable[[], int], join: Sequence[int], cgr
     its child ours by CLONE_PARENT. It hands back a pidfd (unix(7), SCM_RIGHTS), which means the same process
     everywhere; the pid differs between pid namespaces.
     """
+    import array  # noqa: F401  # send_fds() imports it: too late, once we are in somebody else's mount namespace
     import socket
 
     ours, theirs = socket.socketpair()

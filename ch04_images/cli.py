@@ -65,10 +65,8 @@ def streams_of(options: Options) -> Streams | Terminal:
     return Console(options.interactive)
 
 
-def parts_of(image: Image, options: Options, id: str, streams: Part) -> list[Part]:
+def parts_of(image: Image, options: Options, id: str, directory: ContainerDirectory, streams: Part) -> list[Part]:
     """What a container of chapter 4 consists of, in order."""
-    driver = options.storage_driver or "overlay"
-    directory = ContainerDirectory(image, driver, temporary=options.rm)
     return [
         Resources(limits_of(options)),
         MountNamespace(),
@@ -78,7 +76,7 @@ def parts_of(image: Image, options: Options, id: str, streams: Part) -> list[Par
         NetworkNamespace(),
         CgroupNamespace(),
         directory,
-        DRIVERS[driver](directory),
+        DRIVERS[directory.driver](directory),
         PivotRoot(directory),
         KernelFilesystems(),
         Devices(),
@@ -106,7 +104,8 @@ def run_command(options: Options) -> int:
     image = images.find(options.operands[0])
     id = state.new_id()
     streams = streams_of(options)
-    container = Container(id, command_of(image, options), parts_of(image, options, id, streams))
+    directory = ContainerDirectory(image, options.storage_driver or "overlay", temporary=options.rm)
+    container = Container(id, command_of(image, options), parts_of(image, options, id, directory, streams))
     return run_in_foreground(container, streams, options)
 
 

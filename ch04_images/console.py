@@ -22,12 +22,13 @@ TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441  # asm-generic/ioctls.h
 
 
 class Console(Terminal):
-    """A pseudoterminal of the container's own; it is also its /dev/console."""
+    """A pseudoterminal of the container's own; it is also its /dev/console, unless it is not the first."""
 
     section = "3.1.2, 4.1.2"
 
-    def __init__(self, interactive: bool) -> None:
+    def __init__(self, interactive: bool, is_console: bool = True) -> None:
         super().__init__(interactive)
+        self._is_console = is_console
         self._ours: socket.socket | None = None
         self._theirs: socket.socket | None = None
 
@@ -45,8 +46,9 @@ class Console(Terminal):
         fcntl.ioctl(self.master, TIOCSPTLCK, struct.pack("i", 0))
         self._slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         self.copy_size()
-        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-        syscalls.mount("/dev/pts/0", "/dev/console", None, syscalls.MS_BIND)
+        if self._is_console:
+            os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+            syscalls.mount("/dev/pts/0", "/dev/console", None, syscalls.MS_BIND)
         socket.send_fds(self._theirs, [b"terminal"], [self.master, self._slave])
         super().enter(container)
 
