@@ -193,13 +193,16 @@ class Cgroup:
             path = f"{self._in(hierarchy)}/{hierarchy.version.DOOR}"
             self._doors.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
 
-    def join(self) -> None:
+    def join(self, may_be_born_here: bool = True) -> None:
         """Move this process, which must have one thread, into the group, where it is not in it by birth. "0" is the
         writer itself. Nothing has to be locked for that: it takes a fiftieth of the time of add()."""
-        born_here = f"0::/{self.path}" in syscalls.read_file("/proc/self/cgroup").splitlines()
+        born_here = may_be_born_here and self._is_home()
         for hierarchy, door in zip(self.hierarchies, self._doors, strict=True):
             if hierarchy.version is not cgroup_v2 or not born_here:
                 syscalls.write(door, f"{self._in(hierarchy)}/{hierarchy.version.DOOR}", "0")
+
+    def _is_home(self) -> bool:
+        return f"0::/{self.path}" in syscalls.read_file("/proc/self/cgroup").splitlines()
 
     def open_birthplace(self) -> int | None:
         """A descriptor for CLONE_INTO_CGROUP, by which a process is born in the group; None on version 1 alone."""

@@ -24,6 +24,10 @@ from ch03_run.isolation import (
 from ch03_run.resources import Resources
 from ch03_run.terminal import Streams, Terminal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def memory_and_swap(text: str) -> int:
     """Bytes, or -1 for unlimited. Raises EngineError."""
@@ -100,8 +104,13 @@ def run_command(options: Options) -> int:
     return run_in_foreground(container, streams, options)
 
 
-def run_in_foreground(container: Container, streams: Streams | Terminal, options: Options) -> int:
-    """Run a container with the user watching; tell them if it ran out of memory."""
+def run_in_foreground(
+    container: Container,
+    streams: Streams | Terminal,
+    options: Options,
+    run: Callable[[Container, Callable[[Container], int]], int] = run,
+) -> int:
+    """Run a container with the user watching; tell them if it ran out of memory. run: the loop, or one around it."""
     foreground = Foreground(streams)
     if options.explain:
         from ch03_run.explain import narrate

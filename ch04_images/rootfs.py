@@ -52,7 +52,7 @@ class ContainerDirectory(Part):
         self._record, self._lock = containers.create(
             container.id, self.image.name, self.image.layers, self.driver, self.temporary
         )
-        _copy_root(state.place("layers", self.image.layers[-1]), self.record.path("upper"))
+        copy_root(self.record)
 
     def cleanup(self, container: Container) -> None:
         if self._record is None:
@@ -63,8 +63,9 @@ class ContainerDirectory(Part):
         self._record = None
 
 
-def _copy_root(source: str, target: str) -> None:
-    """The root directory of a union is that of its topmost layer: so this must look like the image's."""
+def copy_root(record: ContainerRecord) -> None:
+    """The root directory of a union is that of its topmost layer: so the container's must look like the image's."""
+    source, target = state.place("layers", record.layers[-1]), record.path("upper")
     status = os.stat(source)
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))

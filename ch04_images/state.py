@@ -115,8 +115,8 @@ def _encoded(value: object) -> str:
         return "[" + ", ".join(map(_encoded, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    assert isinstance(value, int)
-    return str(value)
+    assert isinstance(value, int | float)
+    return repr(value)
 
 
 # ---------------------------------------------------------------- removal

@@ -1,0 +1,1 @@
+"""Chapter 5: lifecycle. Containers that live on."""

@@ -1,0 +1,134 @@
+"""`exec`: one more process in a container that runs. Book section 5.4.
+
+The book needs C for this: a Go program has threads before its first line runs, and setns(2) refuses to move a process
+with threads into another mount or user namespace. A Python program has one thread, unless it makes more. A helper joins
+the namespaces and forks there (namespaces.spawn), because a pid namespace takes only children.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ch02_namespaces.cgroups import Cgroup, default_parent, usable_hierarchies
+from ch02_namespaces.errors import EngineError
+from ch03_run.command import Command, environment
+from ch03_run.container import Container, Part, create, run, start
+from ch03_run.foreground import Foreground
+from ch03_run.isolation import DieWithEngine
+from ch03_run.terminal import Streams, Terminal
+from ch04_images import state
+from ch04_images.user import User, WorkingDirectory
+from ch05_lifecycle.process import open_process
+from ch05_lifecycle.store import Stored
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ch02_namespaces.command_line import Options
+
+KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")  # mnt last: afterwards, paths are the container's
+
+
+class JoinNamespaces(Part):
+    """Everything that the container sees, by the namespaces of its PID 1: setns(2)."""
+
+    section = "5.4"
+
+    def __init__(self, stored: Stored) -> None:
+        self.stored = stored
+
+    def prepare(self, container: Container) -> None:
+        pidfd = open_process(self.stored)
+        pid = self.stored.state()["pid"]
+        try:
+            self.join = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in KINDS]
+            os.close(open_process(self.stored))  # it runs still: so the number has meant it all the time
+        except FileNotFoundError:
+            raise EngineError(f"container {state.short(self.stored.id)}", "it has just ended") from None
+        finally:
+            os.close(pidfd)
+
+    def enter(self, container: Container) -> None:
+        os.chdir("/")
+        sys.meta_path.clear()  # from here on Python would look for modules in the image: see PivotRoot
+
+    def cleanup(self, container: Container) -> None:
+        for descriptor in self.join:
+            os.close(descriptor)
+        self.join = ()
+
+
+class JoinCgroup(Part):
+    """What the container may use counts for this process, too."""
+
+    section = "5.4"
+
+    def __init__(self, stored: Stored) -> None:
+        parent = default_parent()
+        self._group = Cgroup(f"{parent}/{stored.id}", usable_hierarchies(parent))
+
+    def prepare(self, container: Container) -> None:
+        if self._group.hierarchies:
+            self._group.open_doors()
+
+    def enter(self, container: Container) -> None:
+        if self._group.hierarchies:
+            self._group.join(may_be_born_here=False)
+
+    def cleanup(self, container: Container) -> None:
+        self._group.close()
+
+
+def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
+    """Run a command in a container; its exit code, or 0 at once with --detach."""
+    given = environment_of(options)
+    command = Command(argv, {**stored.settings["environment"], **given})
+    streams = streams_of(options)
+    parts = [
+        JoinNamespaces(stored),
+        JoinCgroup(stored),
+        WorkingDirectory(options.workdir or stored.settings["directory"] or "/"),
+        streams,
+        User(options.user or stored.settings["user"] or "0", sets_home="HOME" not in given),
+    ]
+    if options.detach:
+        container = Container(stored.id, command, parts)
+        create(container)
+        start(container)
+        return 0
+    container = Container(stored.id, command, [*parts, DieWithEngine()])
+    return run(container, Foreground(streams).attend)
+
+
+def environment_of(options: Options) -> dict[str, str]:
+    """The variables that were given for this command."""
+    plain = environment([], terminal=False)
+    given = environment(options.env, terminal=options.tty)
+    names = {item.partition("=")[0] for item in options.env} | ({"TERM"} if options.tty else set())
+    return {name: value for name, value in given.items() if name in names or name not in plain}
+
+
+def streams_of(options: Options) -> Streams | Terminal:
+    """The part for the standard streams that the flags ask for. Raises EngineError."""
+    if options.detach:
+        return NoStreams()
+    if not options.tty:
+        return Streams(options.interactive)
+    from ch04_images.console import Console
+
+    return Console(options.interactive, is_console=False)
+
+
+class NoStreams(Streams):
+    """Nothing to read, and nobody who reads."""
+
+    def __init__(self) -> None:
+        super().__init__(interactive=False)
+
+    def prepare(self, container: Container) -> None:
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+    def enter(self, container: Container) -> None:
+        super().enter(container)
+        for stream in (1, 2):
+            os.dup2(0, stream)

@@ -1,0 +1,119 @@
+"""The process of a container as others find it: by pid and start time, so that nobody else is ever hit. Section 5.5."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError, SyscallError
+from ch04_images import state
+from ch05_lifecycle import store
+from ch05_lifecycle.store import Stored
+
+SIGNALS = (
+    *(
+        "HUP",
+        "INT",
+        "QUIT",
+        "ILL",
+        "TRAP",
+        "ABRT",
+        "BUS",
+        "FPE",
+        "KILL",
+        "USR1",
+        "SEGV",
+        "USR2",
+        "PIPE",
+        "ALRM",
+        "TERM",
+    ),
+    *("STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO"),
+    *("PWR", "SYS"),
+)
+"""Names by number, from 1: signal(7), x86-64 and arm64."""
+
+
+def parse_signal(text: str) -> int:
+    """The number of a signal: 15, TERM or SIGTERM, in any case. Raises EngineError."""
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 64:
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    if name not in SIGNALS:
+        raise EngineError(f"signal {text!r}", "there is none of this name or number", "such as TERM, SIGKILL or 9")
+    return SIGNALS.index(name) + 1
+
+
+def start_time(pid: int) -> int:
+    """When a process was started, in clock ticks since boot: proc_pid_stat(5), field 22. 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def open_process(stored: Stored) -> int:
+    """A pidfd of a container's PID 1. Raises EngineError if it does not run.
+
+    The descriptor is opened first and the start time compared then: from there on, it means this process for ever.
+    """
+    known = stored.state()
+    if known["status"] == store.RUNNING:
+        try:
+            pidfd = syscalls.pidfd_open(known["pid"])
+        except SyscallError:
+            pidfd = -1
+        if pidfd >= 0 and start_time(known["pid"]) == known["started_by_kernel"]:
+            return pidfd
+        if pidfd >= 0:
+            os.close(pidfd)
+    raise EngineError(f"container {state.short(stored.id)}", "it does not run", "`start` it first")
+
+
+def send_signal(stored: Stored, number: int) -> None:
+    """Send a signal to a container's PID 1. Raises EngineError if it does not run."""
+    pidfd = open_process(stored)
+    try:
+        syscalls.pidfd_send_signal(pidfd, number)
+    except SyscallError as error:
+        raise EngineError(f"container {state.short(stored.id)}", "it has just ended", str(error)) from None
+    finally:
+        os.close(pidfd)
+
+
+def stop(stored: Stored, seconds: float) -> None:
+    """Ask a container to end, with its stop signal; after so many seconds, make it (SIGKILL). Returns when all that it
+    had is gone. One that does not run stays as it is.
+
+    A PID 1 without a handler for the signal does not get it: pid_namespaces(7). It ends after the grace.
+    """
+    if not stored.is_watched():
+        return
+    stored.mark_stopping()
+    try:
+        pidfd = open_process(stored)
+    except EngineError:  # it is on its way down, or between two restarts
+        stored.wait()
+        return
+    try:
+        _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
+        if not _ended(pidfd, seconds):
+            _signal_if_alive(pidfd, syscalls.SIGKILL)
+    finally:
+        os.close(pidfd)
+    stored.wait()
+
+
+def _signal_if_alive(pidfd: int, number: int) -> None:
+    try:
+        syscalls.pidfd_send_signal(pidfd, number)
+    except SyscallError:
+        return
+
+
+def _ended(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(max(0.0, seconds) * 1000))

@@ -1,0 +1,191 @@
+"""The store of containers: what each is, how it is, and what it is called. No daemon keeps it. Book sections 5.2, 5.7.
+
+    containers/ID/record.json     chapter 4's: what it stands on
+                  settings.json   how it was asked for; never changed
+                  state.json      how it is; replaced whole, and by nobody but its watcher
+                  log, log.1 …    what it printed
+                  stopping        present if somebody stops it: it is not to be restarted
+                  rootfs          whose lock the watcher holds as long as the container is not stopped
+    names/NAME                    a symbolic link to ID: made by one call, so two containers cannot have one name
+
+What must hold: a container runs if and only if somebody holds the lock of its rootfs. Locks die with their holders, and
+the kernel kills the container with its watcher; so a state that says "running" without a lock was left by a watcher
+that was killed. Whoever finds one repairs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+from ch02_namespaces.cgroups import Cgroup, default_parent, usable_hierarchies
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.locks import lock
+from ch04_images import containers, state
+from ch04_images.containers import ContainerRecord
+from ch05_lifecycle import names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CREATED, RUNNING, RESTARTING, EXITED = "created", "running", "restarting", "exited"
+STOPPING = "stopping"
+NEW_STATE: dict[str, Any] = {
+    "status": CREATED,
+    "pid": 0,
+    "started_by_kernel": 0,  # the process' start time: with it, a pid means one process and no other
+    "started": 0.0,
+    "finished": 0.0,
+    "exit_code": 0,
+    "out_of_memory": False,
+    "error": "",
+    "restarts": 0,
+}
+
+
+class Stored:
+    """A container of the store. Its state is read when it is asked for: it changes."""
+
+    def __init__(self, record: ContainerRecord) -> None:
+        self.record = record
+        self.id = record.id
+        self._settings: dict[str, Any] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it was asked for."""
+        if self._settings is None:
+            self._settings = state.read_record(self.record.path("settings.json"))
+        return self._settings
+
+    @property
+    def name(self) -> str:
+        """What it is called now; empty while it is being removed."""
+        return names.of(self.id)
+
+    def state(self) -> dict[str, Any]:
+        """How it is. What a killed watcher left is repaired first."""
+        found = self._read_state()
+        if found["status"] in (RUNNING, RESTARTING) and not self.is_watched():
+            return repair(self)
+        return found
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            return {**NEW_STATE, **state.read_record(self.record.path("state.json"))}
+        except EngineError:
+            if os.path.exists(self.record.path("state.json")):
+                raise
+            return dict(NEW_STATE)
+
+    def write_state(self, **changes: object) -> None:
+        """Change some of its state. For the holder of its lock."""
+        durable = not self.settings["remove"]
+        state.write_record(self.record.path("state.json"), {**self._read_state(), **changes}, durable)
+
+    def is_watched(self) -> bool:
+        """Whether somebody holds its lock: it runs, or is on its way up or down."""
+        held = self.try_lock()
+        if held is None:
+            return True
+        os.close(held)
+        return False
+
+    def try_lock(self) -> int | None:
+        """Take the lock that its watcher holds; None if somebody has it."""
+        try:
+            return lock(self.record.path("rootfs"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+
+    def mark_stopping(self) -> None:
+        """Say that it is not to be restarted."""
+        os.close(os.open(self.record.path(STOPPING), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+
+    def is_stopping(self) -> bool:
+        """Whether somebody has said so since it was started."""
+        return os.path.exists(self.record.path(STOPPING))
+
+    def wait(self) -> dict[str, Any]:
+        """Wait until its watcher has finished; how it is then."""
+        os.close(lock(self.record.path("rootfs"), fcntl.LOCK_SH))
+        return self.state()
+
+
+def create(record: ContainerRecord, settings: dict[str, Any], name: str | None) -> Stored:
+    """Complete a directory that containers.create() has made: now it can be found. Raises EngineError for a name that
+    is taken or not allowed."""
+    state.write_record(record.path("settings.json"), settings)
+    stored = Stored(record)
+    stored.write_state()
+    if name is None:
+        names.claim_any(record.id)
+    else:
+        names.claim(name, record.id)
+    return stored
+
+
+def every() -> list[Stored]:
+    """All containers, the youngest first."""
+    found = [record for record in containers.every() if os.path.exists(record.path("state.json"))]
+    return [Stored(record) for record in sorted(found, key=lambda record: -record.created)]
+
+
+def find(text: str) -> Stored:
+    """The container of this name, or whose id begins so. Raises EngineError when there is none, or more than one."""
+    id = names.id_of(text)
+    if id is None:
+        return Stored(containers.find(text))
+    return Stored(containers.find(id))
+
+
+def remove(stored: Stored) -> None:
+    """Remove a container that does not run, with its name. Raises EngineError if it runs.
+
+    Whoever is killed in here leaves a directory that is marked, and the next sweep goes on.
+    """
+    held = stored.try_lock()
+    if held is None:
+        raise EngineError(f"container {state.short(stored.id)}", "it runs", "`stop` it first, or rm -f")
+    try:
+        stored.state()  # a group or a process that a killed watcher left goes with it
+        containers.remove(stored.record, wait=True)
+        names.release(stored.id)
+    except FileNotFoundError:
+        return  # somebody else removed it meanwhile
+    finally:
+        os.close(held)
+
+
+def sweep() -> None:
+    """Remove what killed commands left: marked and half-made directories, names of containers that are gone."""
+    containers.sweep()
+    names.sweep()
+
+
+def repair(stored: Stored) -> dict[str, Any]:
+    """Bring down what a killed watcher left of a container, and write what is known of its end.
+
+    The kernel has killed it with its watcher (PR_SET_PDEATHSIG), unless it changed its user: then its cgroup says who
+    is left.
+    """
+    held = stored.try_lock()
+    if held is None:  # somebody repairs it at this moment, or has started it again
+        return stored._read_state()
+    try:
+        parent = default_parent()
+        group = Cgroup(f"{parent}/{stored.id}", usable_hierarchies(parent))
+        if group.hierarchies and os.path.isdir(group.directory()):
+            group.kill()
+            group.remove()
+        if stored._read_state()["status"] in (RUNNING, RESTARTING):
+            stored.write_state(status=EXITED, exit_code=137, pid=0, error="its watcher was killed")
+        return stored._read_state()
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return stored._read_state()
+    finally:
+        os.close(held)

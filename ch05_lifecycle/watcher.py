@@ -1,0 +1,228 @@
+"""Who watches a container that runs in the background: one small process each, and nobody else. Book section 5.1.
+
+    mydocker run -d ──► watcher ──► PID 1 of the container
+       returns when        reads its pipes, writes its log, waits for its end,
+       the command runs    cleans up, writes how it ended; starts it again if asked to
+
+The watcher is a fork of the engine, in a session of its own. It holds the lock of the container's rootfs as long as it
+lives. If it is killed, the kernel kills the container (DieWithEngine), and the lock is free: see store.repair.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import select
+import time
+
+from ch02_namespaces import namespaces
+from ch02_namespaces.errors import ENGINE_FAILED, EngineError
+from ch03_run.container import Container, create, delete, start
+from ch04_images import containers, state
+from ch05_lifecycle import names, store
+from ch05_lifecycle.logs import LogWriter
+from ch05_lifecycle.process import start_time
+from ch05_lifecycle.store import Stored
+from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK = 1 << 16
+FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0  # seconds between restarts, and when the count begins anew
+LOG_BYTES, LOG_FILES = 10 << 20, 3
+Logged = LoggedStreams | LoggedConsole
+
+
+def start_in_background(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]]) -> None:
+    """Start a container and leave it to a watcher; returns when its command runs.
+
+    build: makes the container and its streams from what the store knows. Raises EngineError if it cannot start.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    watcher = namespaces.spawn(0, lambda: _be_watcher(stored, build, writer))
+    os.close(writer)
+    report = b""
+    while piece := os.read(reader, 65536):
+        report += piece
+    os.close(reader)
+    if report:
+        watcher.wait()
+        raise EngineError(*marshal.loads(report))
+
+
+def _be_watcher(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], report: int) -> int:
+    os.setsid()
+    os.chdir("/")
+    leave_streams(keep={report})
+    try:
+        held = hold(stored)
+        _supervise(stored, build, lambda: os.close(report))
+        finish(stored)
+        os.close(held)
+    except BaseException as error:
+        known = (error.what, error.why, error.hint, error.exit_code) if isinstance(error, EngineError) else None
+        try:
+            os.write(report, marshal.dumps(known or (type(error).__name__, str(error), "", ENGINE_FAILED)))
+        except OSError:  # it was started, and nobody listens any more
+            stored.write_state(error=str(error))
+        return 1
+    return 0
+
+
+def leave_streams(keep: set[int]) -> None:
+    """Let go of everything that we were given: whoever waits for the end of its output must not wait for us."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the one that listed them
+
+
+def hold(stored: Stored) -> int:
+    """Become the one who watches a container: the descriptor of its lock. Raises EngineError if it runs already."""
+    held = stored.try_lock()
+    if held is None:
+        raise EngineError(f"container {state.short(stored.id)}", "it runs already", "`stop` it first")
+    if stored.is_stopping():
+        os.unlink(stored.record.path(store.STOPPING))
+    return held
+
+
+def _supervise(
+    stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], started: Callable[[], None]
+) -> None:
+    """Run it, and again as long as its restart policy says so."""
+    pause, count = FIRST_PAUSE, 0
+    while True:
+        container, streams = build(stored)
+        begin = time.monotonic()
+        code = run_once(stored, container, Pump(stored, streams).attend, started)
+        started = _nothing
+        if not should_restart(stored, code, count):
+            return
+        count, pause = (0, FIRST_PAUSE) if time.monotonic() - begin > RAN_WELL else (count + 1, pause)
+        stored.write_state(status=store.RESTARTING, restarts=stored.state()["restarts"] + 1)
+        if not _pause(stored, pause):
+            stored.write_state(status=store.EXITED)
+            return
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _nothing() -> None:
+    return
+
+
+def should_restart(stored: Stored, code: int, count: int) -> bool:
+    """Whether the restart policy (no, always, unless-stopped, on-failure[:MOST]) wants it to run again."""
+    policy, _, most = str(stored.settings["restart"]).partition(":")
+    if policy == "no" or stored.is_stopping():
+        return False
+    if policy == "on-failure":
+        return code != 0 and (not most or count < int(most))
+    return True
+
+
+def _pause(stored: Stored, seconds: float) -> bool:
+    """Wait before a restart; False if somebody stops it meanwhile."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if stored.is_stopping():
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def run_once(
+    stored: Stored, container: Container, attend: Callable[[Container], int], started: Callable[[], None]
+) -> int:
+    """Start it, attend to it until it ends, clean up; its state says each time how it is. Its exit code."""
+    create(container)
+    start(container)
+    try:
+        assert container.process is not None
+        pid = container.process.pid
+        stored.write_state(
+            status=store.RUNNING, pid=pid, started_by_kernel=start_time(pid), started=time.time(), error="", exit_code=0
+        )
+        started()
+        code = attend(container)
+    finally:
+        delete(container)
+    stored.write_state(
+        status=store.EXITED, pid=0, exit_code=code, finished=time.time(), out_of_memory=container.out_of_memory
+    )
+    return code
+
+
+def finish(stored: Stored) -> None:
+    """Remove it, if it is to go when it ends (--rm). For the holder of its lock."""
+    if stored.settings["remove"]:
+        containers.remove(stored.record, wait=True)
+        names.release(stored.id)
+
+
+class Pump:
+    """Writes what a container prints into its log."""
+
+    def __init__(self, stored: Stored, streams: Logged) -> None:
+        self._log = LogWriter(stored.record.path("log"), LOG_BYTES, LOG_FILES)
+        self._streams = streams
+        self._keys = -1
+
+    def attend(self, container: Container) -> int:
+        """Wait until the container has ended and all is written; its exit code."""
+        process = container.process
+        assert process is not None
+        poll = self._register(process.pidfd)
+        while process.exit_code is None:
+            for descriptor, _ in poll.poll():
+                if descriptor == process.pidfd:
+                    process.wait()
+                elif descriptor == self._keys:
+                    self._type()
+                elif not self._take(descriptor):
+                    poll.unregister(descriptor)
+        for descriptor in self._streams.readers:
+            while self._take(descriptor):
+                continue
+        self._log.close()
+        return process.exit_code
+
+    def _register(self, pidfd: int) -> select.poll:
+        if isinstance(self._streams, LoggedConsole):
+            self._streams.connect()
+            self._keys = self._streams.keys
+        poll = select.poll()
+        for descriptor in (pidfd, self._keys, *self._streams.readers):
+            if descriptor >= 0:
+                poll.register(descriptor, select.POLLIN)
+        return poll
+
+    def _take(self, descriptor: int) -> bool:
+        """Take what can be read. False at the end of file, and when there is nothing at the moment."""
+        try:
+            data = os.read(descriptor, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last program has gone
+                raise
+            return False
+        if data:
+            self._log.add(self._streams.readers[descriptor], data)
+        return bool(data)
+
+    def _type(self) -> None:
+        """Pass on what somebody attached has typed; what the terminal does not take is lost."""
+        assert isinstance(self._streams, LoggedConsole)
+        try:
+            os.write(self._streams.master, os.read(self._keys, 1024))
+        except BlockingIOError:
+            return
