@@ -173,7 +173,7 @@ def main(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: 
     open_standard_streams()
     try:
         return dispatch(commands, arguments, program)
-    except (EngineError, OSError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # also what is our mistake is one line; MYDOCKER_DEBUG=1 shows more
         return report(error)
 
 

@@ -33,7 +33,7 @@ def print_table(
 
         for row in rows:
             print(json.dumps(row))
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         _print_rich(rows, colours or {})
     else:
         _print_plain(rows)

@@ -66,8 +66,6 @@ RESOLVE_NO_SYMLINKS = 0x4
 RESOLVE_BENEATH = 0x8
 RESOLVE_IN_ROOT = 0x10
 
-# linux/close_range.h
-CLOSE_RANGE_CLOEXEC = 0x4
 LAST_DESCRIPTOR = 0xFFFFFFFF
 
 # linux/prctl.h, asm-generic/ioctls.h
@@ -280,10 +278,10 @@ def set_controlling_terminal(descriptor: int) -> None:
     _python("ioctl", lambda: fcntl.ioctl(descriptor, TIOCSCTTY, 0), descriptor, ("TIOCSCTTY", TIOCSCTTY))
 
 
-def close_on_exec(first: int) -> None:
-    """Keep all descriptors from `first` on from the program that we become: close_range(2), CLOSE_RANGE_CLOEXEC."""
-    numbers = (ctypes.c_uint(first), ctypes.c_uint(LAST_DESCRIPTOR), ctypes.c_uint(CLOSE_RANGE_CLOEXEC))
-    _checked("close_range", _syscall(SYS_CLOSE_RANGE, *numbers), first, "~0", ("CLOSE_RANGE_", CLOSE_RANGE_CLOEXEC))
+def close_range(first: int, last: int = LAST_DESCRIPTOR) -> None:
+    """Close all descriptors from `first` to `last`, open or not: close_range(2)."""
+    numbers = (ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+    _checked("close_range", _syscall(SYS_CLOSE_RANGE, *numbers), first, "~0" if last == LAST_DESCRIPTOR else last, 0)
 
 
 def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> None:

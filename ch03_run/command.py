@@ -31,16 +31,22 @@ class Command:
     """What to execute: argv, and the environment, both as bytes: Linux asks for no encoding."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        for text in (*argv, *environment, *environment.values()):
+            if "\0" in text:
+                raise EngineError(f"command {argv[0]!r}", "an argument or a variable contains a NUL character")
         self.argv = [os.fsencode(argument) for argument in argv]
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
 
-    def execute(self) -> None:
+    def execute(self, keep: int) -> None:
         """Become the command, with the three standard streams and no other descriptor of the engine or of its caller.
 
+        keep: a descriptor that stays open until the command is executed. All others are closed before the command is
+        looked up: its path may lead through /proc/self/fd (CVE-2024-21626).
         Returns only by raising EngineError: 127 when it is not found, 126 when it can't run.
         """
+        syscalls.close_range(3, keep - 1)
+        syscalls.close_range(keep + 1)
         path = find_command(self.argv[0], self.environment.get(b"PATH", os.fsencode(DEFAULT_PATH)))
-        syscalls.close_on_exec(3)
         try:
             syscalls.execve(os.fsdecode(path), self.argv, self.environment)
         except SyscallError as error:

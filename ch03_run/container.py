@@ -198,7 +198,7 @@ def _child(container: Container) -> int:
         os.write(container._report.writer, READY)
         _await(container, START)
         container._stage("exec")
-        container.command.execute()
+        container.command.execute(container._report.writer)
     except BaseException as error:
         os.write(container._report.writer, FAILED + marshal.dumps(_record(error)))
     return 1

@@ -7,14 +7,18 @@ a whiteout is a file `.wh.NAME`.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import select
 
 from ch02_namespaces import cgroups, namespaces, syscalls
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
+from ch02_namespaces.locks import lock
 from ch02_namespaces.unionfs import mount_overlay
 from ch04_images import containers, images
 from ch04_images.pack import pack
-from ch04_images.rootfs import aufs_options
+from ch04_images.rootfs import SECONDS_TO_END, aufs_options
 from ch04_images.unpack import unpack
 
 TYPE_CHECKING = False
@@ -23,8 +27,6 @@ if TYPE_CHECKING:
 
     from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
-
-PIPE_SIZE = 1 << 20
 
 
 def commit(text: str, name: str) -> Image:
@@ -84,71 +86,77 @@ def export(text: str, sink: IO[bytes]) -> None:
     """Write all files of a container, running or ended, as one archive, as `docker export` does. Raises EngineError.
 
     The whole is mounted for that, read-only, in a mount namespace of this process's own: this one call leaves the
-    host's for good.
+    host's for good. What holds the mount is a descriptor, so it goes with us, however we end.
     """
     record = containers.find(text)
     held = containers.use(record)
     try:
-        with Paused(record):
-            syscalls.unshare(syscalls.CLONE_NEWNS)
-            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-            _mount_read_only(record)
-            try:
-                pack(record.path("rootfs"), sink)
-            finally:
-                _unmount(record)
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        guardian = _mount_read_only(record)
+        view = os.open(record.path("rootfs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        syscalls.umount(record.path("rootfs"), syscalls.MNT_DETACH)
+        try:
+            pack(f"/proc/self/fd/{view}", sink)
+        finally:
+            os.close(view)
+            if guardian >= 0:
+                select.select([guardian], [], [], SECONDS_TO_END)
     finally:
         os.close(held)
 
 
-def _mount_read_only(record: ContainerRecord) -> None:
+def _mount_read_only(record: ContainerRecord) -> int:
+    """Mount a container's whole tree on its rootfs; the pidfd of what serves it, or -1 if it is the kernel."""
     if record.driver == "aufs":
         from ch02_namespaces import aufs
 
-        aufs.mount(aufs_options(record).replace("=rw:", "=ro:"), record.path("rootfs"))
-        return
+        options = aufs_options(record).replace("=rw:", "=ro:")
+        return syscalls.pidfd_open(aufs.mount(options, record.path("rootfs")))
     layers = [record.path("upper"), *(images.layer_directory(id) for id in reversed(record.layers))]
     mount_overlay(layers, record.path("rootfs"))
-
-
-def _unmount(record: ContainerRecord) -> None:
-    if record.driver == "aufs":
-        from ch02_namespaces import aufs
-
-        aufs.unmount(record.path("rootfs"))
-        return
-    syscalls.umount(record.path("rootfs"))
+    return -1
 
 
 class Paused:
-    """`with Paused(container)`: its processes stand still, so that no file changes while it is read.
+    """`with Paused(container)`: its processes stand still, so that no file changes while it is read. One at a time.
 
-    A helper lets them go on, whichever way we end: it waits for the end of a pipe that we hold.
+    A helper lets them go on, whichever way we end: it waits for the end of a pipe that we hold. The lock is its, too.
     """
 
     def __init__(self, record: ContainerRecord) -> None:
         parent = cgroups.default_parent()
         self._group = cgroups.Cgroup(f"{parent}/{record.id}", cgroups.usable_hierarchies(parent))
-        self._writer = -1
+        self._record = record
+        self._lock = self._writer = -1
         self._helper: namespaces.Process | None = None
 
     def __enter__(self) -> None:
+        self._lock = lock(self._record.path("upper"), fcntl.LOCK_EX)
         if not self._group.hierarchies or not os.path.isdir(self._group.directory()):
             return  # it does not run
         reader, self._writer = os.pipe()
         self._helper = namespaces.spawn(0, lambda: self._thaw_at_the_end(reader))
         os.close(reader)
-        self._group.freeze()
+        self._freeze(True)
 
     def _thaw_at_the_end(self, reader: int) -> int:
         os.setsid()  # the terminal's Ctrl-C is not for us
         os.close(self._writer)
         os.read(reader, 1)
-        if os.path.isdir(self._group.directory()):
-            self._group.freeze(False)
+        self._freeze(False)
         return 0
+
+    def _freeze(self, frozen: bool) -> None:
+        try:
+            self._group.freeze(frozen)
+        except SyscallError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return  # it has ended meanwhile
 
     def __exit__(self, *_: object) -> None:
         if self._helper is not None:
             os.close(self._writer)
             self._helper.wait()
+        os.close(self._lock)

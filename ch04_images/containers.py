@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 RECORD, REMOVE = "record.json", "remove"
 
 
+class LayerGoneError(EngineError):
+    """An image was removed or replaced between two looks at it."""
+
+
 class ContainerRecord:
     """id: 64 hexadecimal digits; image: its name; layers: what it stands on, the lowest first; driver: "overlay" or
     "aufs"; created: seconds since 1970."""
@@ -60,7 +64,7 @@ def create(id: str, image: str, layers: Sequence[str], driver: str, temporary: b
         with locked(state.make_place("images"), fcntl.LOCK_SH):  # no image is removed until the record names its layers
             for layer in layers:
                 if not os.path.isdir(state.place("layers", layer)):
-                    raise EngineError(f"image {image!r}", f"its layer {layer} is gone", "was it removed just now?")
+                    raise LayerGoneError(f"image {image!r}", f"its layer {layer} is gone", "was it removed just now?")
             kept = {"image": image, "layers": record.layers, "driver": driver, "created": record.created}
             state.write_record(record.path(RECORD), kept, durable=not temporary)
     except BaseException:
@@ -71,20 +75,30 @@ def create(id: str, image: str, layers: Sequence[str], driver: str, temporary: b
 
 
 def every() -> list[ContainerRecord]:
-    """All that have a record."""
-    found = []
-    for id in _ids():
-        try:
-            found.append(_read(id))
-        except EngineError:
-            if os.path.exists(state.place("containers", id, RECORD)):  # else it is being made, or was just removed
-                raise
-    return found
+    """All that have a record, and one that can be read."""
+    return [record for id in _ids() if (record := _read_if_whole(id)) is not None]
+
+
+def is_any_damaged() -> bool:
+    """Whether a record cannot be read, so that we do not know which layers are needed."""
+    return any(_read_if_whole(id) is None and os.path.exists(state.place("containers", id, RECORD)) for id in _ids())
+
+
+def _read_if_whole(id: str) -> ContainerRecord | None:
+    try:
+        return _read(id)
+    except EngineError:  # it is being made, was just removed, or is damaged
+        return None
 
 
 def find(text: str) -> ContainerRecord:
     """The container whose id begins with this text. Raises EngineError when there is none, or more than one."""
-    found = [record for record in every() if text and record.id.startswith(text)]
+    return _read(find_id(text))
+
+
+def find_id(text: str) -> str:
+    """The id that begins with this text, also if its record is damaged. Raises EngineError."""
+    found = [id for id in _ids() if text and id.startswith(text)]
     if not found:
         raise EngineError(f"container {text!r}", "there is none with this id", f"ls {state.place('containers')}")
     if len(found) > 1:
@@ -105,7 +119,10 @@ def use(record: ContainerRecord) -> int:
 
 def remove(record: ContainerRecord, wait: bool = False) -> bool:
     """Remove a container's directory. False if somebody works with it, as its engine does while it runs; with `wait`,
-    until they have finished."""
+    until they have finished.
+
+    The record goes first: if we are killed, what is left looks half-made, and a sweep goes on.
+    """
     try:
         held = lock(record.path(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except FileNotFoundError:
@@ -113,7 +130,8 @@ def remove(record: ContainerRecord, wait: bool = False) -> bool:
     except BlockingIOError:
         return False
     try:
-        os.close(os.open(record.path(REMOVE), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))  # if we die, a sweep goes on
+        if os.path.exists(record.path(RECORD)):
+            os.unlink(record.path(RECORD))
         state.remove_tree(record.path())
     except FileNotFoundError:  # while we waited for the lock, somebody else has removed it
         return True
@@ -140,7 +158,7 @@ def _is_temporary(id: str) -> bool:
 
 def _ids() -> list[str]:
     try:
-        return os.listdir(state.place("containers"))
+        return [name for name in os.listdir(state.place("containers")) if len(name) == 64]
     except FileNotFoundError:
         return []
 

@@ -12,6 +12,7 @@ from ch04_images import containers, images, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
 
@@ -29,6 +30,7 @@ def import_image(options: Options) -> int:
     from ch04_images.unpack import unpack
 
     state.require_root()
+    clean_up_when_interrupted()
     name, path = options.operands
     images.full_name(name)  # before hours of download are read
     with _opened(path) as source, Progress("import", _size_of(source)) as progress:
@@ -65,6 +67,14 @@ def _size_of(source: IO[bytes]) -> int | None:
     return os.fstat(source.fileno()).st_size or None
 
 
+def clean_up_when_interrupted() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, so that what is half-made is removed and the cursor is shown."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 class Progress:
     """A bar on the terminal, if standard error is one; else nothing."""
 
@@ -93,6 +103,7 @@ class Progress:
 
 def list_images(options: Options) -> int:
     """`images`: all of them."""
+    state.require_root()
     import time
 
     from ch02_namespaces.limits import format_size
@@ -112,10 +123,14 @@ def list_images(options: Options) -> int:
 def remove_images(options: Options) -> int:
     """`rmi`: remove images, each unless a container stands on it."""
     state.require_root()
-    for name in options.operands:
-        images.remove(name)
-        print(images.full_name(name))
+    for_each(options.operands, remove_image)
     return 0
+
+
+def remove_image(name: str) -> None:
+    """Remove one. Raises EngineError."""
+    images.remove(name)
+    print(images.full_name(name))
 
 
 def commit_container(options: Options) -> int:
@@ -123,6 +138,7 @@ def commit_container(options: Options) -> int:
     from ch04_images.commit import commit
 
     state.require_root()
+    clean_up_when_interrupted()
     print(commit(*options.operands).name)
     return 0
 
@@ -132,32 +148,69 @@ def export_container(options: Options) -> int:
     from ch04_images.commit import export
 
     state.require_root()
-    if options.output is None and sys.stdout.isatty():
-        raise EngineError("export", "standard output is a terminal", "-o FILE, or a pipe")
+    clean_up_when_interrupted()
     if options.output is None:
-        with os.fdopen(os.dup(1), "wb") as sink:
-            export(options.operands[0], sink)
-        return 0
-    temporary = f"{options.output}.{os.getpid()}.new"
+        return export_to_standard_output(options.operands[0])
+    target = os.path.realpath(options.output)
+    if os.path.lexists(target) and not os.path.isfile(target):
+        raise EngineError(options.output, "it is no regular file", "to a device or a FIFO: export CONTAINER > FILE")
+    temporary = f"{target}.{os.getpid()}.new"
     try:
-        with open(temporary, "wb") as sink:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as sink:
             export(options.operands[0], sink)
-        os.rename(temporary, options.output)
+        os.rename(temporary, target)
+    except OSError as error:
+        raise EngineError(f"export to {options.output}", str(error.strerror)) from None
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
     return 0
 
 
+def export_to_standard_output(container: str) -> int:
+    """The archive for a pipe, or a file that the shell has opened. Raises EngineError for a terminal."""
+    from ch04_images.commit import export
+
+    if os.isatty(1):
+        raise EngineError("export", "standard output is a terminal", "-o FILE, or a pipe")
+    try:
+        with os.fdopen(os.dup(1), "wb") as sink:
+            export(container, sink)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EngineError("export to standard output", str(error.strerror)) from None
+    return 0
+
+
 def remove_containers(options: Options) -> int:
     """`rm`: remove what ended containers have changed."""
     state.require_root()
-    for text in options.operands:
-        record = containers.find(text)
-        if not containers.remove(record):
-            raise EngineError(f"container {state.short(record.id)}", "it is in use", "does it still run?")
-        print(state.short(record.id))
+    for_each(options.operands, remove_container)
     return 0
+
+
+def remove_container(text: str) -> None:
+    """Remove one, also if its record is damaged. Raises EngineError."""
+    id = containers.find_id(text)
+    if not containers.remove(containers.ContainerRecord(id, "", [], "", 0)):
+        raise EngineError(f"container {state.short(id)}", "it is in use", "does it still run?")
+    print(text)
+
+
+def for_each(operands: list[str], action: Callable[[str], None]) -> None:
+    """Do something to each operand, also when it fails for some of them. Raises one EngineError for all of these."""
+    failures = []
+    for operand in operands:
+        try:
+            action(operand)
+        except EngineError as error:
+            failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        raise EngineError(f"{len(failures)} of {len(operands)}", "; ".join(map(str, failures)))
 
 
 COMMANDS = {

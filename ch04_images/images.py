@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 UNFINISHED = ".new"
+LAYER_ID = 16
 MOST_LAYERS = 400  # overlayfs takes 500
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/")
 TAG_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -54,7 +55,11 @@ def full_name(text: str) -> str:
     name, colon, tag = text.partition(":")
     tag = tag if colon else "latest"
     parts = name.split("/")
-    if len(text) > LONGEST_NAME or not set(name) <= NAME_CHARACTERS or not all(map(_is_part, parts)):
+    if (
+        len(text.replace("/", "%2F")) > LONGEST_NAME
+        or not set(name) <= NAME_CHARACTERS
+        or not all(map(_is_part, parts))
+    ):
         raise EngineError(
             f"image name {text!r}", "it is not allowed", "lower-case letters, digits, and . _ - / between"
         )
@@ -83,7 +88,11 @@ def every() -> list[Image]:
     for entry in _entries("images"):
         if entry.endswith(".json"):
             name = entry.removesuffix(".json").replace("%2F", "/")
-            found.append(_read(name, _record_path(name)))
+            try:
+                found.append(_read(name, _record_path(name)))
+            except EngineError:
+                if os.path.exists(_record_path(name)):  # else it was removed just now
+                    raise
     return sorted(found, key=lambda image: image.name)
 
 
@@ -105,8 +114,9 @@ def create(
         raise EngineError(f"image {name!r}", f"it would have more than {MOST_LAYERS} layers", "export and import it")
     settings = config if config is not None else below.config if below else {}
     _check_config(f"image {name!r}", settings)
-    id = os.urandom(8).hex()  # short: mount(2) takes the names of all layers in one page
-    with locked(state.make_place("images"), fcntl.LOCK_SH):  # nobody sweeps between mkdir and lock
+    id = os.urandom(LAYER_ID // 2).hex()  # short: mount(2) takes the names of all layers in one page
+    with locked(state.make_place("images"), fcntl.LOCK_EX):  # nobody else sweeps between mkdir and lock
+        _sweep()  # a killed import may have left a full disk
         unfinished = state.make_place("layers", id + UNFINISHED)
         held = lock(unfinished, fcntl.LOCK_EX)
     try:
@@ -162,18 +172,37 @@ def _read(full: str, path: str) -> Image:
     for key, kind in shape.items():
         if not isinstance(record.get(key), kind):
             raise EngineError(f"record {path}", f"its {key} is missing or no {kind.__name__}")
+    if not record["layers"] or not all(map(_is_layer_id, record["layers"])):
+        raise EngineError(f"record {path}", "its layers are no ids")
+    if not 0 <= record["created"] < 1 << 40:
+        raise EngineError(f"record {path}", "its time of creation cannot be")
     _check_config(f"record {path}", record["config"])
     return Image(full, record["layers"], record["config"], record["size"], record["created"])
+
+
+def _is_layer_id(id: object) -> bool:
+    return isinstance(id, str) and len(id) == LAYER_ID and set(id) <= frozenset("0123456789abcdef")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that a program can be given: without NUL, and with bytes for all characters."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_config(what: str, config: Mapping[str, Any]) -> None:
     """Raise EngineError unless what we use of a configuration has the types of config.md: it is somebody else's."""
     for key in ("Cmd", "Env"):
         value = config.get(key) or []
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not all(map(_is_text, value)):
             raise EngineError(what, f"its {key} is no list of strings")
     for key in ("User", "WorkingDir"):
-        if not isinstance(config.get(key) or "", str):
+        if not _is_text(config.get(key) or ""):
             raise EngineError(what, f"its {key} is no string")
 
 
@@ -186,8 +215,9 @@ def _sweep() -> None:
     """Remove the layers that neither an image nor a container names, and what killed processes left half-made."""
     needed = {id for image in every() for id in image.layers}
     needed |= {id for container in containers.every() for id in container.layers}
+    nobody_knows = containers.is_any_damaged()
     for name in _entries("layers"):
-        if name not in needed:
+        if name not in needed and (name.endswith(UNFINISHED) or not nobody_knows):
             _remove_if_abandoned(state.place("layers", name))
     for name in _entries("images"):
         if name.endswith(UNFINISHED):  # a record on its way; its writer would hold our lock

@@ -17,6 +17,7 @@ from ch02_namespaces.errors import EngineError, SyscallError
 DIRECTORY = os.O_PATH | os.O_DIRECTORY
 MOST_LINKS = 40  # as many as the kernel follows: path_resolution(7)
 LONGEST_FILE = 1 << 20
+DEEPEST = 256
 
 
 def open_path(path: str, flags: int = os.O_PATH) -> int:
@@ -34,13 +35,15 @@ def make_directory(path: str, links: int = MOST_LINKS) -> int:
             raise EngineError(path, "it, or what is above it, is a file in the image") from None
         if error.errno != errno.ENOENT:
             raise
+    if path.count("/") > DEEPEST:
+        raise EngineError(path[:60] + "...", f"it is more than {DEEPEST} directories deep")
     above, name = os.path.split(path.rstrip("/"))
     parent = make_directory(above, links)
     try:
         os.mkdir(name, 0o755, dir_fd=parent)
         return os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileExistsError:
-        return make_directory(_led_to(parent, name, path, links), links - 1)
+        return make_directory(os.path.join(above, _read_link(parent, name, path, links)), links - 1)
     finally:
         os.close(parent)
 
@@ -62,20 +65,19 @@ def make_file(path: str, links: int = MOST_LINKS) -> int:
     try:
         return os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent)
     except FileExistsError:
-        return make_file(_led_to(parent, name, path, links), links - 1)
+        return make_file(os.path.join(above, _read_link(parent, name, path, links)), links - 1)
     finally:
         os.close(parent)
 
 
-def _led_to(parent: int, name: str, path: str, links: int) -> str:
-    """Where a symbolic link leads that leads nowhere, as an absolute path."""
+def _read_link(parent: int, name: str, path: str, links: int) -> str:
+    """Where a symbolic link leads that leads nowhere, as seen from its directory."""
     if not links:
         raise EngineError(path, "too many symbolic links")
     try:
-        target = os.readlink(name, dir_fd=parent)
+        return os.readlink(name, dir_fd=parent)
     except OSError as error:
         raise EngineError(path, str(error.strerror)) from None
-    return os.path.join(os.readlink(f"/proc/self/fd/{parent}"), target)
 
 
 def read_lines(path: str) -> list[str]:
@@ -88,9 +90,12 @@ def read_lines(path: str) -> list[str]:
     except SyscallError:
         return []
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return []
-        data = os.pread(descriptor, LONGEST_FILE + 1, 0)
+        data = os.pread(
+            descriptor, min(status.st_size, LONGEST_FILE + 1), 0
+        )  # of files in /proc, whose size is 0, nothing
     finally:
         os.close(descriptor)
     if len(data) > LONGEST_FILE:

@@ -15,7 +15,7 @@ from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.unionfs import mount_overlay
 from ch03_run.container import Container, Part
-from ch04_images import containers, state
+from ch04_images import containers, images, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ch04_images.images import Image
 
 SECONDS_TO_END = 5
+MOST_ATTEMPTS = 20
 
 
 class ContainerDirectory(Part):
@@ -49,10 +50,16 @@ class ContainerDirectory(Part):
 
     def prepare(self, container: Container) -> None:
         containers.sweep()
-        self._record, self._lock = containers.create(
-            container.id, self.image.name, self.image.layers, self.driver, self.temporary
-        )
+        self._record, self._lock = self._create(container.id)
         copy_root(self.record)
+
+    def _create(self, id: str) -> tuple[ContainerRecord, int]:
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return containers.create(id, self.image.name, self.image.layers, self.driver, self.temporary)
+            except containers.LayerGoneError:
+                self.image = images.find(self.image.name)  # it was replaced: then the new one is wanted
+        raise EngineError(f"image {self.image.name}", "it is replaced again and again")
 
     def cleanup(self, container: Container) -> None:
         if self._record is None:

@@ -26,20 +26,32 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 def place(*names: str) -> str:
     """The path of something below the state directory; nothing is made."""
-    return "/".join([os.path.abspath(os.environ.get("MYDOCKER_ROOT") or DEFAULT_ROOT), *names])
+    root = os.environ.get("MYDOCKER_ROOT") or DEFAULT_ROOT
+    if not root.startswith("/"):  # what it is relative to changes: once is for good
+        root = os.environ["MYDOCKER_ROOT"] = os.path.abspath(root)
+    return "/".join([root.rstrip("/"), *names])
 
 
 def make_place(*names: str) -> str:
-    """A directory below the state directory, made if it is missing. Raises EngineError."""
+    """A directory below the state directory. What is missing of it is made, for its owner alone. Raises EngineError."""
     path = place(*names)
     if os.path.isdir(path):
         return path
     try:
-        os.makedirs(place(), 0o700, exist_ok=True)
-        os.makedirs(path, 0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(place()), exist_ok=True)
+        for number in range(len(names) + 1):
+            if not os.path.isdir(place(*names[:number])):
+                _make_directory(place(*names[:number]))
     except OSError as error:
         raise EngineError(f"state directory {path}", str(error.strerror), "run as root, or set MYDOCKER_ROOT") from None
     return path
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:  # somebody else was quicker
+        return
 
 
 def require_root() -> None:
@@ -143,7 +155,6 @@ def remove_tree(path: str) -> None:
 
 
 def _empty(top: int) -> None:
-    moved = 0
     while names := os.listdir(top):
         for name in names:
             try:
@@ -152,18 +163,16 @@ def _empty(top: int) -> None:
             except IsADirectoryError:
                 directory = syscalls.openat2(top, name, DIRECTORY, syscalls.RESOLVE_NO_XDEV)
             try:
-                moved = _hand_up(directory, top, moved)
+                _hand_up(directory, top)
             finally:
                 os.close(directory)
             os.rmdir(name, dir_fd=top)
 
 
-def _hand_up(directory: int, top: int, moved: int) -> int:
-    """Remove the files of a directory and move its directories to the top, as .moved-1 and so on."""
+def _hand_up(directory: int, top: int) -> None:
+    """Remove the files of a directory and move its directories to the top, under names that nobody can foresee."""
     for name in os.listdir(directory):
         try:
             os.unlink(name, dir_fd=directory)
         except IsADirectoryError:
-            moved += 1
-            os.rename(name, f".moved-{moved}", src_dir_fd=directory, dst_dir_fd=top)
-    return moved
+            os.rename(name, os.urandom(16).hex(), src_dir_fd=directory, dst_dir_fd=top)

@@ -69,7 +69,7 @@ def _rows(path: str, fields: int) -> list[list[str]]:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal()
+    return text.isascii() and text.isdecimal() and len(text) <= 10
 
 
 def _id(text: str) -> int:
