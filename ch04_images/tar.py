@@ -186,12 +186,6 @@ class Archive:
         self._left = 0
         return self._take(size)
 
-    def _named_entry(self, header: bytes, records: Records) -> Entry:
-        try:
-            return self._entry(header, records)
-        except EngineError as error:
-            raise EngineError(f"tar entry {shown(self._name)}", error.why, error.hint) from None
-
     def _entry(self, header: bytes, records: Records) -> Entry:
         """What this header, and the records that came before it, say. Leaves the stream where the data begins."""
         name, owner, size, mtime, kind, link, magic, major, minor, prefix = tar.HEADER.unpack(header)
