@@ -197,6 +197,10 @@ class Archive:
         entry.mode, entry.uid, entry.gid = tar.owner(owner)
         entry.mtime_ns = tar.seconds(mtime)
         stored = number(size)
+        if kind == tar.FILE and not records and self._is_plain(name, stored):
+            entry.size = stored
+            self._expect(stored)
+            return entry
         if kind in tar.LINKS:
             entry.link = tar.text(link)
         if records:
@@ -213,6 +217,11 @@ class Archive:
             raise malformed(f"its type {shown(kind)} is unknown")
         self._check(entry)
         return entry
+
+    def _is_plain(self, name: bytes, size: int) -> bool:
+        """Whether nothing is left to find out about a file, as with most, or to refuse."""
+        bounds = self._bounds
+        return 0 < len(name) <= bounds.path and 0 <= size <= bounds.file and not name.endswith(b"/")
 
     def _file(self, entry: Entry, header: bytes, records: Records) -> None:
         """A regular file, or a directory from before those had a type of their own."""
