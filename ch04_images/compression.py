@@ -63,12 +63,13 @@ LONGEST_MAGIC = max(map(len, FORMATS))
 class Source:
     """The bytes of an archive as they lie on the disk or come through a pipe.
 
-    progress: called with the number of bytes read so far.
+    progress: called with the number of bytes read so far; most: how many there may be.
     """
 
-    def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None = None) -> None:
+    def __init__(self, file: IO[bytes], progress: Callable[[int], None] | None, most: int) -> None:
         self._file = file
         self._progress = progress
+        self._most = most
         self._count = 0
         self._again = b""
 
@@ -87,10 +88,12 @@ class Source:
         return self._again
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """At most `size` bytes; none at the end. Raises EngineError if there are too many."""
         data = self._again or self._file.read(size)
         self._again = b""
         self._count += len(data)
+        if self._count > self._most:
+            raise EngineError("archive", f"it has more than {self._most} bytes")
         if self._progress is not None:
             self._progress(self._count)
         return data
@@ -132,13 +135,15 @@ class Members:
             raise EngineError("compressed archive", f"{type(error).__name__}: {error}") from None
 
 
-def open_plain(file: IO[bytes], progress: Callable[[int], None] | None = None) -> Callable[[int], bytes]:
+def open_plain(
+    file: IO[bytes], progress: Callable[[int], None] | None = None, most: int = 1 << 62
+) -> Callable[[int], bytes]:
     """A function that reads the plain bytes of a file or pipe, whatever it is compressed with.
 
     The function takes the most bytes to return, and returns none at the end. progress: called with the number of
-    compressed bytes read. Raises EngineError for damaged data, also while reading.
+    compressed bytes read; most: how many there may be. Raises EngineError for damaged data, also while reading.
     """
-    source = Source(file, progress)
+    source = Source(file, progress, most)
     head = source.peek(LONGEST_MAGIC)
     for magic, library in FORMATS.items():
         if head.startswith(magic):

@@ -55,6 +55,7 @@ def check_root(directory: str) -> None:
 def _opened(path: str) -> IO[bytes]:
     """An archive to read; `-` is standard input. Unbuffered: it is read in large pieces."""
     if path == "-":
+        os.set_blocking(0, True)  # whoever gave us the pipe may have left it otherwise
         return os.fdopen(os.dup(0), "rb", 0)
     try:
         return open(path, "rb", 0)

@@ -23,9 +23,10 @@ TRUNCATED = "is the download complete?"
 class Bounds:
     """What an archive may ask for; more is an error. Sizes are in bytes.
 
-    total: the whole archive, decompressed; entries: headers of any kind; file: one file as it is read, holes
+    total: the whole archive, compressed or not; entries: headers of any kind; file: one file as it is read, holes
     included; path: a name; depth: directories in a name (removing a tree recurses: stay below 500); header: what
-    the extended headers of one entry add up to, and its sparse map; devices: device nodes are allowed; setuid: so
+    the extended headers of one entry add up to, and its sparse map; memory: what must be remembered of directories
+    until the end; devices: device nodes are allowed; setuid: so
     are setuid and setgid files, and those with capabilities.
     """
 
@@ -38,6 +39,7 @@ class Bounds:
         path: int = 4096,
         depth: int = 256,
         header: int = 4 << 20,
+        memory: int = 256 << 20,
         devices: bool = True,
         setuid: bool = True,
     ) -> None:
@@ -47,6 +49,7 @@ class Bounds:
         self.path = path
         self.depth = depth
         self.header = header
+        self.memory = memory
         self.devices = devices
         self.setuid = setuid
 

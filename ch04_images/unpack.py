@@ -33,6 +33,8 @@ NODES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: 
 NO_NAMES = frozenset((b"", b".", b".."))
 WHITEOUT, OPAQUE_MARK = b".wh.", b".wh..wh..opq"
 OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")  # they can point into layers that are not the image's
+LARGEST_XATTR = 1 << 16  # bytes, XATTR_SIZE_MAX: xattr(7)
+ENTRY_SIZE = 600  # bytes of memory, about
 HINTS = {errno.EPERM: "owners, devices and some attributes need root", errno.ENOSPC: "the disk is full"}
 
 
@@ -57,7 +59,7 @@ def unpack(
     try:
         tree = Tree(target)
         try:
-            unpacking = Unpacking(Archive(open_plain(source, progress), bounds), tree, layer, bounds)
+            unpacking = Unpacking(Archive(open_plain(source, progress, bounds.total), bounds), tree, layer, bounds)
             return unpacking.run()
         finally:
             tree.close()
@@ -98,6 +100,7 @@ class Unpacking:
         self._layer = layer
         self._bounds = bounds
         self._directories: dict[tuple[bytes, bytes], Entry] = {}
+        self._remembered = 0  # bytes
         self._make = {
             tar.FILE: self._make_file,
             tar.DIRECTORY: _make_directory,
@@ -141,12 +144,19 @@ class Unpacking:
         if entry.kind != tar.FILE or entry.mode > 0o777 or entry.xattrs:
             self._check(entry)
         if entry.kind == tar.DIRECTORY:
-            self._directories[above, name] = entry
+            self._remember(above, name, entry)
         elif not name:
             raise RefusalError("the root must be a directory")
         if name:
             self._replace(parent, name, entry)
         return None
+
+    def _remember(self, above: bytes, name: bytes, entry: Entry) -> None:
+        """Keep a directory's entry for the end. Attributes are the only large thing about one."""
+        self._remembered += ENTRY_SIZE + len(above) + sum(map(len, entry.xattrs.values()))
+        if self._remembered > self._bounds.memory:
+            raise RefusalError(f"names and attributes of directories need more than {self._bounds.memory >> 20} MiB")
+        self._directories[above, name] = entry
 
     def _check(self, entry: Entry) -> None:
         """Refuse what the bounds forbid (no plain file is among that), and attributes that are the kernel's own."""
@@ -159,6 +169,8 @@ class Unpacking:
         for name in entry.xattrs:
             if not name or b"\0" in name or name.startswith(OVERLAY_XATTRS):
                 raise RefusalError(f"the attribute {shown(name)} may not come from an archive")
+            if len(entry.xattrs[name]) > LARGEST_XATTR:
+                raise RefusalError(f"the attribute {shown(name)} has more than {LARGEST_XATTR} bytes")
 
     # ---------------------------------------------------------------- what is made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -152,6 +153,21 @@ def test_hard_links_to_what_cannot_be_linked(target: Target) -> None:
 def test_writing_through_a_hard_link_to_a_link(target: Target) -> None:
     target.unpack(symlink(b"s", b"../file") + hard_link(b"h", b"s") + file(b"h", b"evil") + END)
     assert (target.path / "h").read_text() == "evil"
+
+
+def test_attributes_cannot_eat_the_memory(target: Target) -> None:
+    """Directories are finished at the end, so what is said of them has to be kept."""
+    large = pax((b"SCHILY.xattr.user.a", bytes(70_000)))
+    refused(target, large + directory(b"d/") + END, "more than 65536 bytes")
+    some = b"".join(pax((b"SCHILY.xattr.user.a", bytes(60_000))) + directory(b"d%d/" % n) for n in range(40))
+    refused(target, some + END, "MiB", memory=1 << 20)
+    names = b"".join(directory(b"d%d/" % n) for n in range(4000))
+    refused(target, names + END, "MiB", memory=1 << 20)
+
+
+@pytest.mark.parametrize("end", [bytes(1 << 20), gzip.compress(b"") * 60_000, gzip.compress(file(b"b")) * 30_000])
+def test_an_end_without_end(target: Target, end: bytes) -> None:
+    refused(target, gzip.compress(file(b"a") + END) + end, "more than 1000000 bytes", total=1_000_000)
 
 
 def test_a_file_is_not_written_into_a_device_or_fifo(target: Target) -> None:
