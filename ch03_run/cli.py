@@ -100,18 +100,18 @@ def run_command(options: Options) -> int:
     """`run`: create, start, wait, delete; the command's exit code."""
     id = new_id()
     streams = streams_of(options)
+    foreground = Foreground(streams)
     container = Container(id, command_of(options.operands, options), parts_of(options, id, streams))
-    return run_in_foreground(container, streams, options)
+    return run_in_foreground(container, foreground, options)
 
 
 def run_in_foreground(
     container: Container,
-    streams: Streams | Terminal,
+    foreground: Foreground,
     options: Options,
     run: Callable[[Container, Callable[[Container], int]], int] = run,
 ) -> int:
     """Run a container with the user watching; tell them if it ran out of memory. run: the loop, or one around it."""
-    foreground = Foreground(streams)
     if options.explain:
         from ch03_run.explain import narrate
 

@@ -10,6 +10,7 @@ from ch02_namespaces.errors import EngineError
 from ch03_run.cli import RUN_FLAGS, limits_of, run_in_foreground
 from ch03_run.command import Command, environment
 from ch03_run.container import Container, Part
+from ch03_run.foreground import Foreground
 from ch03_run.isolation import DieWithEngine, Hostname, IpcNamespace, MountNamespace, NetworkNamespace, PidNamespace
 from ch03_run.resources import Resources
 from ch03_run.terminal import Streams, Terminal
@@ -104,9 +105,10 @@ def run_command(options: Options) -> int:
     image = images.find(options.operands[0])
     id = state.new_id()
     streams = streams_of(options)
+    foreground = Foreground(streams)
     directory = ContainerDirectory(image, options.storage_driver or "overlay", temporary=options.rm)
     container = Container(id, command_of(image, options), parts_of(image, options, id, directory, streams))
-    return run_in_foreground(container, streams, options)
+    return run_in_foreground(container, foreground, options)
 
 
 COMMANDS = {

@@ -8,10 +8,10 @@ import sys
 from ch02_namespaces.command_line import CliCommand, Flag, Options, leave
 from ch02_namespaces.command_line import main as run_command_line
 from ch02_namespaces.errors import EngineError
-from ch03_run.cli import run_in_foreground
+from ch03_run.cli import limits_of, run_in_foreground
 from ch03_run.command import Command
 from ch03_run.container import Container, Part
-from ch03_run.terminal import Streams, Terminal
+from ch03_run.foreground import Foreground
 from ch04_images import cli as images_cli
 from ch04_images import containers, images, state
 from ch04_images.rootfs import ContainerDirectory, copy_root
@@ -75,6 +75,7 @@ def create_container(options: Options) -> tuple[Stored, int]:
         names.check(options.name)
     options.env[:0] = [line for lines in options.env_file for line in lines]
     command = images_cli.command_of(image, options)
+    limits_of(options)  # what cannot be is refused before anything is made
     id = state.new_id()
     driver = options.storage_driver or "overlay"
     record, held = containers.create(id, image.name, image.layers, driver, temporary=options.rm)
@@ -177,39 +178,40 @@ def run_command(options: Options) -> int:
     """`run`: create and start; in the foreground its exit code, in the background its id."""
     state.require_root()
     store.sweep()
-    streams = None if options.detach else images_cli.streams_of(options)
-    stored, held = create_container(options)
+    if options.detach:
+        return run_in_background(options)
+    streams = images_cli.streams_of(options)
+    foreground = Foreground(streams)
+    stored, kept = create_container(options)
+    lock = hold(stored)
     try:
-        if streams is None:
-            start_in_background(stored, build)
-            code = 0
-        else:
-            code = run_watched_by_us(stored, streams, options)
-    except EngineError:
-        os.close(held)
-        if stored.state()["status"] == store.CREATED:  # it never ran: nothing of it stays
-            store.remove(stored)
-        raise
-    os.close(held)
-    if streams is None:
-        print(stored.id)
-    elif options.rm:
-        store.remove(stored)
-    return code
-
-
-def run_watched_by_us(stored: Stored, streams: Streams | Terminal, options: Options) -> int:
-    """Run it in the foreground: this process is its watcher. Its exit code."""
-    held = hold(stored)
-    try:
+        container = container_of(stored, streams)
         return run_in_foreground(
-            container_of(stored, streams),
-            streams,
-            options,
-            lambda container, attend: run_once(stored, container, attend, lambda: None),
+            container, foreground, options, lambda container, attend: run_once(stored, container, attend, _nothing)
         )
     finally:
-        os.close(held)
+        os.close(kept)
+        os.close(lock)
+        if options.rm or stored.has_never_run():
+            store.remove(stored)
+
+
+def _nothing() -> None:
+    return
+
+
+def run_in_background(options: Options) -> int:
+    """Leave a new container to a watcher, and print its id. One that cannot start leaves nothing."""
+    stored, kept = create_container(options)
+    try:
+        start_in_background(stored, build)
+    except EngineError:
+        os.close(kept)
+        store.remove(stored)
+        raise
+    os.close(kept)
+    print(stored.id)
+    return 0
 
 
 def start_command(options: Options) -> int:

@@ -80,6 +80,10 @@ class Stored:
                 raise
             return dict(NEW_STATE)
 
+    def has_never_run(self) -> bool:
+        """Whether its command has never been executed."""
+        return bool(self._read_state()["status"] == CREATED)
+
     def write_state(self, **changes: object) -> None:
         """Change some of its state. For the holder of its lock."""
         durable = not self.settings["remove"]
@@ -148,7 +152,7 @@ def remove(stored: Stored) -> None:
     """
     held = stored.try_lock()
     if held is None:
-        raise EngineError(f"container {state.short(stored.id)}", "it runs", "`stop` it first, or rm -f")
+        raise EngineError(f"container {state.short(stored.id)}", "it is in use", "`stop` it first, or rm -f")
     try:
         stored.state()  # a group or a process that a killed watcher left goes with it
         containers.remove(stored.record, wait=True)

@@ -16,7 +16,7 @@ import os
 import select
 import time
 
-from ch02_namespaces import namespaces
+from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.errors import ENGINE_FAILED, EngineError
 from ch03_run.container import Container, create, delete, start
 from ch04_images import containers, state
@@ -152,12 +152,20 @@ def run_once(
             status=store.RUNNING, pid=pid, started_by_kernel=start_time(pid), started=time.time(), error="", exit_code=0
         )
         started()
-        code = attend(container)
+        code, error = attend(container), ""
+    except BaseException as failure:
+        code, error = 128 + syscalls.SIGKILL, str(failure)
+        raise
     finally:
         delete(container)
-    stored.write_state(
-        status=store.EXITED, pid=0, exit_code=code, finished=time.time(), out_of_memory=container.out_of_memory
-    )
+        stored.write_state(
+            status=store.EXITED,
+            pid=0,
+            exit_code=code,
+            error=error,
+            finished=time.time(),
+            out_of_memory=container.out_of_memory,
+        )
     return code
 
 

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.kernel
 
 @pytest.fixture(params=["overlay", "aufs"])
 def driver(request: pytest.FixtureRequest, engine: Engine) -> str:
-    engine.flags = ["--storage-driver", request.param]
-    engine.host.may_stay.add("containers")
+    engine.keep()
+    engine.flags += ["--storage-driver", request.param]
     return str(request.param)
 
 
@@ -226,8 +226,7 @@ def test_wrong_use(engine: Engine, driver: str) -> None:
 
 def test_names_of_whiteouts_cannot_be_committed(engine: Engine, tmp_path: Path) -> None:
     """A file `.wh.x` is a file to overlayfs, but in a layer it would mean that x is deleted."""
-    engine.flags.clear()
-    engine.host.may_stay.add("containers")
+    engine.keep()
     id = engine.sh("touch /.wh.x; hostname").text
     fails(engine.raw("commit", id, "x"), ENGINE_FAILED, ".wh.")
     assert len(os.listdir(engine.host.root / "layers")) == 1

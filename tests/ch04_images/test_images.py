@@ -153,8 +153,7 @@ def test_an_image_that_is_replaced_takes_its_layer_along(engine: Engine) -> None
 
 
 def test_layers_stay_as_long_as_somebody_needs_them(engine: Engine) -> None:
-    engine.flags.remove("--rm")
-    engine.host.may_stay.add("containers")
+    engine.keep()
     id = engine.sh("hostname").text
     fails(engine.raw("rmi", "busybox"), ENGINE_FAILED, id, f"rm {id}")
     assert engine.raw("commit", id, "second").code == 0

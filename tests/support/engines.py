@@ -64,6 +64,11 @@ class Engine:
         os.chmod(path, mode)
         return path
 
+    def keep(self) -> None:
+        """Let containers stay when they have ended; the test may leave them."""
+        self.flags.remove("--rm")
+        self.host.may_stay |= {"containers", "names"}
+
     def command_line(self, *arguments: Word) -> list[Word]:
         return [sys.executable, "-m", self.increment, *arguments]
 
