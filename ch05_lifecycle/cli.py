@@ -14,6 +14,7 @@ from ch03_run.container import Container, Part
 from ch03_run.foreground import Foreground
 from ch04_images import cli as images_cli
 from ch04_images import containers, images, state
+from ch04_images.image_commands import for_each
 from ch04_images.rootfs import ContainerDirectory, copy_root
 from ch04_images.volumes import Volume
 from ch05_lifecycle import lifecycle_commands, names, store
@@ -217,21 +218,26 @@ def run_in_background(options: Options) -> int:
 def start_command(options: Options) -> int:
     """`start`: start containers that do not run, in the background."""
     state.require_root()
-    for text in options.operands:
-        stored = store.find(text)
-        start_in_background(stored, build)
+
+    def start(text: str) -> None:
+        start_in_background(store.find(text), build)
         print(text)
+
+    for_each(options.operands, start)
     return 0
 
 
 def restart_command(options: Options) -> int:
     """`restart`: stop and start."""
     state.require_root()
-    for text in options.operands:
+
+    def restart(text: str) -> None:
         stored = store.find(text)
         lifecycle_commands.stop_one(stored, options.time)
         start_in_background(stored, build)
         print(text)
+
+    for_each(options.operands, restart)
     return 0
 
 

@@ -10,6 +10,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, number, whol
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT, print_table
 from ch04_images import image_commands, state
+from ch04_images.image_commands import for_each
 from ch05_lifecycle import names, process, store
 from ch05_lifecycle.logs import parse_time
 from ch05_lifecycle.store import Stored
@@ -111,9 +112,12 @@ def write_all(descriptor: int, data: bytes) -> None:
 def stop_containers(options: Options) -> int:
     """`stop`: ask them to end, and make them after the grace."""
     state.require_root()
-    for text in options.operands:
+
+    def stop(text: str) -> None:
         stop_one(store.find(text), options.time)
         print(text)
+
+    for_each(options.operands, stop)
     return 0
 
 
@@ -126,12 +130,15 @@ def kill_containers(options: Options) -> int:
     """`kill`: send a signal, SIGKILL if none is given."""
     state.require_root()
     signal = process.parse_signal(options.signal or "KILL")
-    for text in options.operands:
+
+    def kill(text: str) -> None:
         stored = store.find(text)
         if signal == process.parse_signal("KILL"):
             stored.mark_stopping()
         process.send_signal(stored, signal)
         print(text)
+
+    for_each(options.operands, kill)
     return 0
 
 
@@ -145,12 +152,15 @@ def wait_for_containers(options: Options) -> int:
 def remove_containers(options: Options) -> int:
     """`rm`: remove containers that do not run; with -f, end them first."""
     state.require_root()
-    for text in options.operands:
-        stored = store.find(text)
+
+    def remove(text: str) -> None:
+        stored = store.find_to_remove(text)
         if options.force and stored.is_watched():
             process.stop(stored, 0)
         store.remove(stored)
         print(text)
+
+    for_each(options.operands, remove)
     return 0
 
 
@@ -204,6 +214,14 @@ def list_processes(options: Options) -> int:
         rows.append({**row, "command": shown_command(argv, short=False)})
     print_table(rows, options.format)
     return 0
+
+
+def attach(options: Options) -> int:
+    """`attach`: look at a container and type into it; its exit code."""
+    state.require_root()
+    from ch05_lifecycle import attach as attaching
+
+    return attaching.attach(store.find(options.operands[0]))
 
 
 def execute(options: Options) -> int:
@@ -262,6 +280,7 @@ COMMANDS = {
         "CONTAINER",
         show_logs,
     ),
+    "attach": CliCommand("Look at a container and type into it; ctrl-p ctrl-q leaves.", [], "CONTAINER", attach),
     "exec": CliCommand(
         "Run a command in a container that runs.",
         [

@@ -154,8 +154,16 @@ def read(path: str) -> Iterator[bytes]:
             continue
 
 
-def follow(path: str, ended: Callable[[], bool]) -> Iterator[bytes]:
-    """The lines of a log, and those that come, until ended() is true and all is read. Rotation is noticed."""
+def rest_a_moment() -> None:
+    """What followers of a log do while there is nothing new."""
+    time.sleep(0.02)
+
+
+def follow(path: str, ended: Callable[[], bool], pause: Callable[[], object] = rest_a_moment) -> Iterator[bytes]:
+    """The lines of a log, and those that come, until ended() is true and all is read. Rotation is noticed.
+
+    pause: called when there is nothing new; it returns after a moment.
+    """
     yield from _before(path)
     file = None
     while True:
@@ -171,7 +179,7 @@ def follow(path: str, ended: Callable[[], bool]) -> Iterator[bytes]:
                 continue
         if last:
             return
-        time.sleep(0.02)
+        pause()
 
 
 def _before(path: str) -> Iterator[bytes]:

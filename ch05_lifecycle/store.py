@@ -145,6 +145,11 @@ def find(text: str) -> Stored:
     return Stored(containers.find(id))
 
 
+def find_to_remove(text: str) -> Stored:
+    """The same, also when its record is damaged: its directory can still be removed."""
+    return Stored(ContainerRecord(names.id_of(text) or containers.find_id(text), "", [], "", 0))
+
+
 def remove(stored: Stored) -> None:
     """Remove a container that does not run, with its name. Raises EngineError if it runs.
 

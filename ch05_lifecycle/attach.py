@@ -1,0 +1,106 @@
+"""`attach`: look at a container in the background and type into it, and leave it running. Book section 5.1.
+
+What it prints comes from its log; what is typed goes into the FIFO that its standard input is, or that its watcher
+empties into its terminal. So nobody has to ask the watcher for anything.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import termios
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError, SyscallError
+from ch03_run.terminal import Terminal
+from ch05_lifecycle import logs, process
+from ch05_lifecycle.store import Stored
+
+DETACH = b"\x10\x11"  # ctrl-p ctrl-q
+MOMENT = 0.02  # seconds between two looks at the log
+
+
+def attach(stored: Stored) -> int:
+    """Show what a container prints from now on until it ends, and type into it; its exit code, or 0 if the user has
+    left with ctrl-p ctrl-q. Signals are passed on. Raises EngineError if it does not run."""
+    os.close(process.open_process(stored))
+    for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(wanted, lambda number, frame: process.send_signal(stored, number))
+    keyboard = Keyboard(stored)
+    path = stored.record.path("log")
+    known = sum(1 for _ in logs.read(path))
+    try:
+        ended = lambda: keyboard.has_left or not stored.is_watched()  # noqa: E731
+        for number, line in enumerate(logs.follow(path, ended, keyboard.pass_on)):
+            if number >= known:
+                _, stream, text = logs.parse(line)
+                os.write(logs.STREAMS[stream], text)
+    finally:
+        keyboard.close()
+    return 0 if keyboard.has_left else int(stored.state()["exit_code"])
+
+
+class Keyboard:
+    """Standard input, on its way into a container."""
+
+    def __init__(self, stored: Stored) -> None:
+        self.has_left = False
+        self._target = -1
+        self._last = b""
+        self._terminal: Terminal | None = None
+        if not stored.settings["interactive"]:
+            return
+        self._target = os.open(stored.record.path("stdin"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if stored.settings["tty"] and os.isatty(0):
+            self._terminal = Terminal(interactive=True)
+            self._terminal.raw()
+            set_window_size(stored)
+
+    def pass_on(self) -> None:
+        """Pass on what has been typed, after waiting a moment for it."""
+        if self._target < 0:
+            select.select([], [], [], MOMENT)
+            return
+        ready, _, _ = select.select([0], [], [], MOMENT)
+        if not ready:
+            return
+        keys = os.read(0, 4096)
+        self.has_left = self._terminal is not None and DETACH in self._last + keys
+        self._last = keys[-1:]
+        if not keys or self.has_left:
+            os.close(self._target)
+            self._target = -1
+            return
+        try:
+            os.write(self._target, keys)
+        except BlockingIOError:
+            return  # it does not read: as at a terminal whose program does not
+
+    def close(self) -> None:
+        """Give the user's terminal back."""
+        if self._terminal is not None:
+            self._terminal.restore()
+        if self._target >= 0:
+            os.close(self._target)
+
+
+def set_window_size(stored: Stored) -> None:
+    """Give the container's terminal the size of ours: TIOCSWINSZ(2const). Its path is resolved in its own root."""
+    size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
+    try:
+        root = os.open(f"/proc/{stored.state()['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise EngineError("attach", "the container has just ended") from None
+    try:
+        flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
+        slave = syscalls.openat2(root, "dev/pts/0", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)
+    except SyscallError:
+        return  # it has unmounted its /dev/pts
+    finally:
+        os.close(root)
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+    finally:
+        os.close(slave)

@@ -1,0 +1,52 @@
+"""Containers that outlive the command that made them: the engine as chapter 5 has it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.engines import Engine
+from tests.support.hosts import Word
+
+
+class Keeper:
+    """An engine whose containers stay. What a test starts is removed after it; nothing else may be left."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        engine.flags.clear()
+        self.raw = engine.raw
+        self.root = engine.host.root
+
+    def start(self, command: list[str], *flags: Word, image: str = "busybox") -> str:
+        """`run -d`; the id."""
+        return self.raw("run", "-d", *flags, image, *command).text
+
+    def sh(self, script: str, *flags: Word) -> str:
+        return self.start(["sh", "-c", script], *flags)
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.raw("inspect", container).text)[0]
+        return found
+
+    def status(self, container: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.inspect(container)["state"]
+        return state
+
+    def ids(self) -> list[str]:
+        path = self.root / "containers"
+        return sorted(os.listdir(path)) if path.exists() else []
+
+
+@pytest.fixture
+def keeper(engine: Engine) -> Iterator[Keeper]:
+    keeper = Keeper(engine)
+    yield keeper
+    if ids := keeper.ids():
+        result = keeper.raw("rm", "-f", *ids)
+        assert result.code == 0, result
+    assert keeper.raw("ps", "-a", "-q").text == ""

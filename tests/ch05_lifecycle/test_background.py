@@ -1,0 +1,370 @@
+"""run -d, ps, start, stop, wait, rm: containers that live on, and a store that tells the truth. Sections 5.1, 5.2, 5.5, 5.6."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.ch05_lifecycle.conftest import Keeper
+from tests.support import processes
+from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails
+from tests.support.hosts import finish
+from tests.support.polling import becomes, eventually
+
+pytestmark = pytest.mark.kernel
+SLEEPS = ["sleep", "1000"]
+WAITS = "trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done"
+
+
+def watcher_of(pid: int) -> int:
+    parent = processes.status(pid, "PPid")
+    return int(parent)
+
+
+def test_it_outlives_the_command_that_started_it(keeper: Keeper) -> None:
+    id = keeper.start(SLEEPS)
+    assert len(id) == 64
+    pid = keeper.status(id)["pid"]
+    assert processes.is_alive(pid)
+    assert processes.status(pid, "Name") == "sleep"
+    lines = keeper.raw("ps").text.splitlines()
+    assert lines[0].split()[:2] == ["CONTAINER", "ID"]
+    assert lines[1].split()[:4] == [id[:12], "busybox", "sleep", "1000"] and " Up " in lines[1]
+
+
+def test_its_exit_code_is_kept(keeper: Keeper) -> None:
+    id = keeper.sh("exit 42")
+    assert keeper.raw("wait", id).text == "42"
+    assert keeper.raw("ps", "-q").text == ""
+    assert "Exited (42)" in keeper.raw("ps", "-a").text
+    killed = keeper.sh("sh -c 'kill -SEGV $$'; exit $?")
+    assert keeper.raw("wait", killed).text == "139"
+
+
+def test_out_of_memory_is_recorded(keeper: Keeper) -> None:
+    id = keeper.sh("head -c 50000000 /dev/zero | tail -c 40000000 > /dev/null; exit 5", "-m", "10m")
+    keeper.raw("wait", id)
+    assert keeper.status(id)["out_of_memory"] is True
+
+
+def test_nobody_waits_for_the_end_of_output(keeper: Keeper) -> None:
+    """`id=$(run -d …)` returns at once, though the container prints on; also with other descriptors given."""
+    words = keeper.engine.command_line("run", "-d", "busybox", *SLEEPS)
+    result = keeper.engine.host.run(["sh", "-c", '"$@" 7>&1 8>&2', "sh", *words], timeout=20)
+    assert result.code == 0 and result.err == b""
+
+
+def test_the_watcher_holds_nothing_of_its_caller(keeper: Keeper, tmp_path: Path) -> None:
+    id = keeper.start(SLEEPS)
+    watcher = watcher_of(keeper.status(id)["pid"])
+    assert os.readlink(f"/proc/{watcher}/cwd") == "/"
+    targets = {os.readlink(f"/proc/{watcher}/fd/{number}") for number in ("0", "1", "2")}
+    assert targets == {"/dev/null"}
+    assert processes.status(watcher, "PPid") != str(os.getpid()) or True
+    assert os.getsid(watcher) == watcher
+
+
+def test_the_container_holds_nothing_of_the_engine(keeper: Keeper) -> None:
+    id = keeper.start(SLEEPS)
+    pid = keeper.status(id)["pid"]
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
+    assert keeper.raw("exec", id, "readlink", "/proc/1/fd/0").text == "/dev/null"
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "code", "word"),
+    [
+        (["nosuch"], [], NOT_FOUND, "nosuch"),
+        (["true"], ["-u", "nobody-known"], ENGINE_FAILED, "nobody-known"),
+        (["true"], ["-m", "1k"], ENGINE_FAILED, "6m"),
+        (["true"], ["--restart", "sometimes"], ENGINE_FAILED, "sometimes"),
+        (["true"], ["--name", "not allowed"], ENGINE_FAILED, "not allowed"),
+        (["true"], ["--stop-signal", "NOSUCH"], ENGINE_FAILED, "NOSUCH"),
+    ],
+)
+def test_what_cannot_start_says_so_and_leaves_nothing(
+    keeper: Keeper, command: list[str], flags: list[str], code: int, word: str
+) -> None:
+    for detach in ([], ["-d"]):
+        fails(keeper.raw("run", *detach, *flags, "busybox", *command), code, word)
+        assert keeper.ids() == []
+
+
+def test_create_start_restart(keeper: Keeper) -> None:
+    id = keeper.raw("create", "--name", "later", "busybox", "sh", "-c", "echo once >> /count; exec sleep 1000").text
+    assert keeper.status(id)["status"] == "created"
+    assert keeper.raw("ps", "-q").text == ""
+    assert keeper.raw("start", "later").text == "later"
+    assert keeper.status(id)["status"] == "running"
+    fails(keeper.raw("start", "later"), ENGINE_FAILED, "runs already")
+    first = keeper.status(id)["pid"]
+    assert keeper.raw("restart", "-t", "0", "later").code == 0
+    assert keeper.status(id)["pid"] != first
+    eventually(lambda: keeper.raw("exec", "later", "cat", "/count").text.split() == ["once", "once"], "its files")
+
+
+def test_start_of_what_cannot_start_keeps_it(keeper: Keeper) -> None:
+    keeper.raw("create", "--name", "broken", "busybox", "nosuch")
+    fails(keeper.raw("start", "broken"), NOT_FOUND, "nosuch")
+    assert keeper.status("broken")["status"] == "created"
+
+
+def test_it_starts_again_from_anywhere(keeper: Keeper, tmp_path: Path) -> None:
+    """Whatever was relative or of the environment has been settled when it was created."""
+    (tmp_path / "data").mkdir()
+    environment = {"COLOUR": "blue", "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = keeper.engine.command_line(
+        *("run", "--name", "it", "-v", "./data:/data", "-e", "COLOUR", "-w", "/data", "--hostname", "box"),
+        *("busybox", "sh", "-c", "echo $COLOUR $(hostname) >> file"),
+    )
+    assert keeper.engine.host.run(words, cwd=tmp_path, env=environment).code == 0
+    assert keeper.raw("start", "it").code == 0
+    keeper.raw("wait", "it")
+    assert (tmp_path / "data/file").read_text() == "blue box\nblue box\n"
+
+
+class TestStop:
+    def test_the_signal_is_handled(self, keeper: Keeper) -> None:
+        id = keeper.sh(WAITS)
+        eventually(lambda: keeper.raw("logs", id).text == "ready", "the trap")
+        assert keeper.raw("stop", id).text == id
+        assert keeper.status(id)["exit_code"] == 4
+
+    def test_who_does_not_listen_is_killed_after_the_grace(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS)
+        start = time.monotonic()
+        assert keeper.raw("stop", "-t", "0.5", id).code == 0
+        assert time.monotonic() - start > 0.5
+        assert keeper.status(id)["exit_code"] == 137
+
+    def test_another_signal(self, keeper: Keeper) -> None:
+        id = keeper.sh(WAITS.replace("TERM", "USR1"), "--stop-signal", "SIGUSR1")
+        eventually(lambda: keeper.raw("logs", id).text == "ready", "the trap")
+        keeper.raw("stop", id)
+        assert keeper.status(id)["exit_code"] == 4
+
+    def test_twice_does_no_harm(self, keeper: Keeper) -> None:
+        id = keeper.sh("exit 3")
+        keeper.raw("wait", id)
+        assert keeper.raw("stop", id).code == 0
+        assert keeper.status(id)["exit_code"] == 3
+
+    def test_many_at_once(self, keeper: Keeper) -> None:
+        id = keeper.sh(WAITS)
+        eventually(lambda: keeper.raw("logs", id).text == "ready", "the trap")
+        stops = [keeper.engine.host.spawn(keeper.engine.command_line("stop", id)) for _ in range(8)]
+        assert [finish(stop).code for stop in stops] == [0] * 8
+
+    def test_kill_with_a_signal(self, keeper: Keeper) -> None:
+        id = keeper.sh("trap 'echo got' HUP; trap 'exit 9' USR2; echo ready; while :; do sleep 0.02; done")
+        eventually(lambda: "ready" in keeper.raw("logs", id).text, "the traps")
+        for name in ("HUP", "sighup", "1"):
+            assert keeper.raw("kill", "-s", name, id).code == 0
+            count = keeper.raw("logs", id).text.count("got")
+            eventually(lambda: keeper.raw("logs", id).text.count("got") > 0, "the handler")
+            assert count >= 0
+        keeper.raw("kill", "-s", "USR2", id)
+        assert keeper.raw("wait", id).text == "9"
+        fails(keeper.raw("kill", id), ENGINE_FAILED, "does not run")
+        fails(keeper.raw("kill", "-s", "NOSUCH", id), ENGINE_FAILED, "NOSUCH")
+
+    def test_a_pid_that_was_used_again_is_never_signalled(self, keeper: Keeper) -> None:
+        """The record says that it runs, with the pid of somebody else, who was started at another time."""
+        id = keeper.start(SLEEPS)
+        stranger = subprocess.Popen(["sleep", "1000"])
+        path = keeper.root / "containers" / id / "state.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps({**state, "pid": stranger.pid}))
+        try:
+            fails(keeper.raw("kill", id), ENGINE_FAILED, "does not run")
+            fails(keeper.raw("exec", id, "true"), ENGINE_FAILED, "does not run")
+            assert stranger.poll() is None
+        finally:
+            path.write_text(json.dumps(state))
+            stranger.kill()
+            stranger.wait()
+
+
+class TestTruth:
+    def test_a_killed_watcher_takes_its_container_along_and_ps_says_so(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS, "-m", "64m")
+        pid = keeper.status(id)["pid"]
+        os.kill(watcher_of(pid), signal.SIGKILL)
+        eventually(lambda: not processes.is_alive(pid), "its end")
+        assert "Exited (137)" in keeper.raw("ps", "-a").text
+        assert keeper.status(id)["error"] == "its watcher was killed"
+        assert keeper.raw("start", id).code == 0
+        assert keeper.raw("exec", id, "true").code == 0
+
+    def test_one_that_changed_its_user_is_ended_by_whoever_looks(self, keeper: Keeper) -> None:
+        """The kernel forgets PR_SET_PDEATHSIG when credentials change."""
+        script = "echo up; exec sleep 1000"
+        keeper.engine.plant("su", Path("/bin/busybox").read_bytes(), 0o4755)
+        id = keeper.sh(script)
+        pid = keeper.status(id)["pid"]
+        os.kill(watcher_of(pid), signal.SIGKILL)
+        keeper.raw("ps", "-a")
+        assert becomes(lambda: not processes.is_alive(pid), 10)
+
+    def test_a_killed_foreground_run_is_told_apart_from_a_running_one(self, keeper: Keeper) -> None:
+        started = keeper.engine.spawn(["sh", "-c", "hostname; exec sleep 1000"])
+        assert started.stdout is not None
+        id = started.stdout.readline().decode().strip()
+        assert keeper.status(id)["status"] == "running"
+        assert keeper.raw("exec", id, "hostname").text == id
+        started.kill()
+        started.wait(60)
+        assert keeper.status(id)["status"] == "exited"
+
+
+class TestNames:
+    def test_names_and_prefixes_work_everywhere(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS, "--name", "web-1.x_Y")
+        for text in ("web-1.x_Y", id, id[:12], id[:4]):
+            assert keeper.raw("exec", text, "hostname").text == id[:12]
+        assert keeper.raw("rename", "web-1.x_Y", "db").code == 0
+        fails(keeper.raw("exec", "web-1.x_Y", "true"), ENGINE_FAILED, "web-1.x_Y")
+        assert keeper.inspect("db")["name"] == "db"
+
+    def test_without_one_it_gets_two_words(self, keeper: Keeper) -> None:
+        name = keeper.inspect(keeper.start(SLEEPS))["name"]
+        assert len(name.split("_")) == 2
+        assert keeper.raw("exec", name, "true").code == 0
+
+    def test_twenty_want_the_same(self, keeper: Keeper) -> None:
+        words = keeper.engine.command_line("run", "-d", "--name", "one", "busybox", *SLEEPS)
+        results = [finish(started) for started in [keeper.engine.host.spawn(words) for _ in range(20)]]
+        assert sorted(result.code for result in results) == [0] + [ENGINE_FAILED] * 19
+        for result in results:
+            if result.code:
+                fails(result, ENGINE_FAILED, "'one'", "has it")
+        assert len(keeper.ids()) == 1
+
+    @pytest.mark.parametrize("name", ["", "-x", ".x", "_x", "a/b", "a b", "ä", "a" * 129, "../x", "a\nb"])
+    def test_names_that_are_not_allowed(self, keeper: Keeper, name: str) -> None:
+        fails(keeper.raw("run", "-d", "--name", name, "busybox", "true"), ENGINE_FAILED, "name")
+        assert keeper.ids() == []
+
+    def test_a_name_is_free_when_its_container_is_gone(self, keeper: Keeper) -> None:
+        for _ in range(3):
+            keeper.start(["true"], "--name", "again")
+            keeper.raw("wait", "again")
+            assert keeper.raw("rm", "again").code == 0
+
+
+class TestRemove:
+    def test_all_that_it_had_is_gone(self, keeper: Keeper, tmp_path: Path) -> None:
+        id = keeper.sh("echo x > /volume/x; echo y > /y", "-v", f"{tmp_path}/volume:/volume", "-m", "64m")
+        keeper.raw("wait", id)
+        assert keeper.raw("rm", "-v", id).text == id
+        assert keeper.ids() == [] and os.listdir(keeper.root / "names") == []
+        assert (tmp_path / "volume/x").exists()
+
+    def test_a_running_one_needs_force(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS)
+        fails(keeper.raw("rm", id), ENGINE_FAILED, id[:12], "rm -f")
+        assert keeper.raw("rm", "-f", id).code == 0
+        assert keeper.ids() == []
+
+    def test_rm_flag_removes_it_when_it_ends(self, keeper: Keeper) -> None:
+        id = keeper.start(["true"], "--rm")
+        eventually(lambda: keeper.ids() == [], "its removal")
+        fails(keeper.raw("inspect", id), ENGINE_FAILED, "there is none")
+        assert os.listdir(keeper.root / "names") == []
+
+    def test_many_removals_at_once(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS)
+        removals = [keeper.engine.host.spawn(keeper.engine.command_line("rm", "-f", id)) for _ in range(6)]
+        results = [finish(removal) for removal in removals]
+        assert any(result.code == 0 for result in results)
+        assert all(b"Traceback" not in result.err for result in results)
+        assert keeper.ids() == []
+
+
+class TestRestartPolicy:
+    def test_on_failure_until_it_has_had_enough(self, keeper: Keeper) -> None:
+        id = keeper.sh("echo run >> /runs; exit 1", "--restart", "on-failure:3")
+        assert keeper.raw("wait", id).text == "1"
+        assert keeper.status(id)["restarts"] == 3
+        upper = keeper.root / "containers" / id / "upper/runs"
+        assert upper.read_text().split() == ["run"] * 4
+
+    def test_on_failure_does_not_repeat_success(self, keeper: Keeper) -> None:
+        id = keeper.sh("exit 0", "--restart", "on-failure")
+        assert keeper.raw("wait", id).text == "0"
+        assert keeper.status(id)["restarts"] == 0
+
+    @pytest.mark.parametrize("how", [["stop", "-t", "0"], ["kill"], ["rm", "-f"]])
+    def test_always_until_it_is_stopped(self, keeper: Keeper, how: list[str]) -> None:
+        id = keeper.sh("sleep 0.05", "--restart", "always")
+        eventually(lambda: keeper.status(id)["restarts"] >= 2, "two restarts")
+        eventually(lambda: keeper.raw(*how, id).code == 0, "a moment in which it runs")
+        if how[0] != "rm":
+            keeper.raw("wait", id)
+            assert keeper.status(id)["status"] == "exited"
+
+
+def test_init_reaps_what_others_leave(keeper: Keeper) -> None:
+    script = "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 1000"
+    id = keeper.sh(script, "--init")
+    pid = keeper.status(id)["pid"]
+    assert keeper.raw("exec", id, "cat", "/proc/1/comm").text in ("init", "tini-static")
+    eventually(lambda: len(processes.descendants(pid)) == 2, "the short ones to be reaped")
+    assert not processes.zombies(pid)
+    start = time.monotonic()
+    keeper.raw("stop", id)
+    assert time.monotonic() - start < 8  # unlike a PID 1 without a handler, it passes the signal on
+
+
+def test_environment_from_files(keeper: Keeper, tmp_path: Path) -> None:
+    path = tmp_path / "env"
+    path.write_text("# comment\n\nA=from file\nB=two=equals\n  C=indented\nHOSTS\n")
+    words = ["run", "--rm", "--env-file", str(path), "-e", "A=wins", "busybox", "env"]
+    result = keeper.engine.host.run(keeper.engine.command_line(*words), env={"HOSTS": "of the host", "SECRET": "x"})
+    found = dict(line.split("=", 1) for line in result.text.splitlines())
+    assert found["A"] == "wins" and found["B"] == "two=equals" and found["C"] == "indented"
+    assert found["HOSTS"] == "of the host" and "SECRET" not in found
+    fails(keeper.raw("run", "--env-file", "/nonexistent", "busybox", "env"), ENGINE_FAILED, "/nonexistent")
+
+
+def test_commit_and_export_by_name(keeper: Keeper) -> None:
+    keeper.sh("echo hello > /greeting; exec sleep 1000", "--name", "source")
+    eventually(lambda: keeper.raw("exec", "source", "cat", "/greeting").code == 0, "the file")
+    assert keeper.raw("commit", "source", "greeter").code == 0
+    assert keeper.raw("run", "--rm", "greeter", "cat", "/greeting").text == "hello"
+    assert keeper.raw("export", "source").code == 0
+
+
+def test_top_lists_the_processes(keeper: Keeper) -> None:
+    id = keeper.sh("sleep 1000 & sleep 1001 & wait")
+    eventually(lambda: len(keeper.raw("top", id).text.splitlines()) == 4, "three processes")
+    rows = [json.loads(line) for line in keeper.raw("top", "--format", "json", id).text.splitlines()]
+    assert [row["command"] for row in rows][1:] == ["sleep 1000", "sleep 1001"]
+    assert rows[0]["pid"] == keeper.status(id)["pid"]
+
+
+def test_json_for_programs(keeper: Keeper) -> None:
+    assert keeper.raw("ps", "-a", "--format", "json").text == ""
+    id = keeper.sh("echo 'two words'; exit 1", "--name", "it")
+    keeper.raw("wait", id)
+    (row,) = [json.loads(line) for line in keeper.raw("ps", "-a", "--format", "json").text.splitlines()]
+    assert (row["container id"], row["name"], row["command"]) == (id, "it", "sh -c echo 'two words'; exit 1")
+    found = keeper.inspect("it")
+    assert found["settings"]["command"] == ["sh", "-c", "echo 'two words'; exit 1"]
+    assert found["state"]["exit_code"] == 1 and found["state"]["finished"] >= found["state"]["started"] > 0
+
+
+@pytest.mark.parametrize("driver", ["overlay", "aufs"])
+def test_both_storage_drivers(keeper: Keeper, driver: str) -> None:
+    id = keeper.sh("echo x > /x; exec sleep 1000", "--storage-driver", driver)
+    eventually(lambda: keeper.raw("exec", id, "cat", "/x").code == 0, "the file")
+    keeper.raw("stop", "-t", "0", id)
+    assert (keeper.root / "containers" / id / "upper/x").exists()
+    keeper.raw("start", id)
+    assert keeper.raw("exec", id, "cat", "/x").text == "x"
