@@ -85,8 +85,8 @@ def create_container(options: Options) -> tuple[Stored, int]:
         settings = settings_of(image, options, command)
         stored = store.create(record, settings, options.name)
     except BaseException:
-        containers.remove(record)
         os.close(held)
+        containers.remove(record)
         raise
     return stored, held
 

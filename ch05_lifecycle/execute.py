@@ -13,7 +13,7 @@ import sys
 from ch02_namespaces.cgroups import Cgroup, default_parent, usable_hierarchies
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
-from ch03_run.container import Container, Part, create, run, start
+from ch03_run.container import Container, Part, create, delete, run, start, wait
 from ch03_run.foreground import Foreground
 from ch03_run.isolation import DieWithEngine
 from ch03_run.terminal import Streams, Terminal
@@ -21,9 +21,12 @@ from ch04_images import state
 from ch04_images.user import User, WorkingDirectory
 from ch05_lifecycle.process import open_process
 from ch05_lifecycle.store import Stored
+from ch05_lifecycle.watcher import in_background
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ch02_namespaces.command_line import Options
 
 KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")  # mnt last: afterwards, paths are the container's
@@ -91,13 +94,22 @@ def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
         streams,
         User(options.user or stored.settings["user"] or "0", sets_home="HOME" not in given),
     ]
-    if options.detach:
-        container = Container(stored.id, command, parts)
-        create(container)
-        start(container)
-        return 0
     container = Container(stored.id, command, [*parts, DieWithEngine()])
+    if options.detach:
+        in_background(lambda started: _run_unseen(container, started))
+        return 0
     return run(container, Foreground(streams).attend)
+
+
+def _run_unseen(container: Container, started: Callable[[], None]) -> None:
+    """Whoever has a child must wait for it: as long as it is a zombie, its pid namespace cannot end."""
+    create(container)
+    start(container)
+    started()
+    try:
+        wait(container)
+    finally:
+        delete(container)
 
 
 def environment_of(options: Options) -> dict[str, str]:

@@ -9,6 +9,7 @@ from ch02_namespaces import namespaces
 from ch02_namespaces.command_line import CliCommand, Flag, Options, number, whole_number
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT, print_table
+from ch02_namespaces.syscalls import SIGKILL
 from ch04_images import image_commands, state
 from ch04_images.image_commands import for_each
 from ch05_lifecycle import names, process, store
@@ -44,14 +45,14 @@ def list_containers(options: Options) -> int:
                 "name": named.get(stored.id, ""),
             }
         )
-    if rows or options.format != "json":
+    if not options.quiet:
         print_containers(rows, options.format)
     return 0
 
 
 def print_containers(rows: list[dict[str, Any]], format: str | None) -> None:
     """A table of containers; its head alone if there is none."""
-    if rows:
+    if rows or format == "json":
         print_table(rows, format)
     else:
         print("CONTAINER ID  IMAGE  COMMAND  CREATED  STATUS  NAME")
@@ -133,9 +134,10 @@ def kill_containers(options: Options) -> int:
 
     def kill(text: str) -> None:
         stored = store.find(text)
-        if signal == process.parse_signal("KILL"):
-            stored.mark_stopping()
-        process.send_signal(stored, signal)
+        if signal == SIGKILL and stored.is_watched():
+            process.stop(stored, 0)  # it is not to be restarted, either
+        else:
+            process.send_signal(stored, signal)
         print(text)
 
     for_each(options.operands, kill)

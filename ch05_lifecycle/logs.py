@@ -166,20 +166,23 @@ def follow(path: str, ended: Callable[[], bool], pause: Callable[[], object] = r
     """
     yield from _before(path)
     file = None
-    while True:
-        last = ended()  # asked before we read: what is printed until then is in the file
-        if file is None:
-            file = _try_open(path)
-        if file is not None:
-            yield from _complete_lines(file)
-            if _is_rotated(file, path):
+    try:
+        while True:
+            last = ended()  # asked before we read: what is printed until then is in the file
+            file = file or _try_open(path)
+            if file is not None:
                 yield from _complete_lines(file)
-                file.close()
-                file = None
-                continue
-        if last:
-            return
-        pause()
+                if _is_rotated(file, path):
+                    yield from _complete_lines(file)
+                    file.close()
+                    file = None
+                    continue
+            if last:
+                return
+            pause()
+    finally:
+        if file is not None:
+            file.close()
 
 
 def _before(path: str) -> Iterator[bytes]:

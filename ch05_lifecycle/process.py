@@ -98,7 +98,8 @@ def stop(stored: Stored, seconds: float) -> None:
         stored.wait()
         return
     try:
-        _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
+        if seconds > 0:
+            _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
         if not _ended(pidfd, seconds):
             _signal_if_alive(pidfd, syscalls.SIGKILL)
     finally:

@@ -41,33 +41,47 @@ def start_in_background(stored: Stored, build: Callable[[Stored], tuple[Containe
 
     build: makes the container and its streams from what the store knows. Raises EngineError if it cannot start.
     """
+    in_background(lambda started: _watch(stored, build, started))
+
+
+def _watch(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], started: Callable[[], None]) -> None:
+    held = hold(stored)
+    try:
+        _supervise(stored, build, started)
+        finish(stored)
+    finally:
+        os.close(held)
+
+
+def in_background(work: Callable[[Callable[[], None]], None]) -> None:
+    """Do some work in a process of its own, which has nothing of ours; returns when the work calls what it is given.
+
+    Raises EngineError if it fails before that.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    watcher = namespaces.spawn(0, lambda: _be_watcher(stored, build, writer))
+    process = namespaces.spawn(0, lambda: _be_in_background(work, writer))
     os.close(writer)
     report = b""
     while piece := os.read(reader, 65536):
         report += piece
     os.close(reader)
     if report:
-        watcher.wait()
+        process.wait()
         raise EngineError(*marshal.loads(report))
 
 
-def _be_watcher(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], report: int) -> int:
+def _be_in_background(work: Callable[[Callable[[], None]], None], report: int) -> int:
     os.setsid()
     os.chdir("/")
     leave_streams(keep={report})
     try:
-        held = hold(stored)
-        _supervise(stored, build, lambda: os.close(report))
-        finish(stored)
-        os.close(held)
+        work(lambda: os.close(report))
     except BaseException as error:
         known = (error.what, error.why, error.hint, error.exit_code) if isinstance(error, EngineError) else None
         try:
             os.write(report, marshal.dumps(known or (type(error).__name__, str(error), "", ENGINE_FAILED)))
-        except OSError:  # it was started, and nobody listens any more
-            stored.write_state(error=str(error))
+        except OSError:  # nobody listens any more: the container's state says how it ended
+            return 1
         return 1
     return 0
 
