@@ -290,7 +290,7 @@ def sweep(parent: str = PARENT, mounted: Iterable[Hierarchy] | None = None) -> N
     try:
         with locked(f"{known[0].mountpoint}/{parent}", fcntl.LOCK_EX | fcntl.LOCK_NB):
             for name in sorted({name for group in known for name in _groups(f"{group.mountpoint}/{parent}")}):
-                _remove_if_abandoned(Cgroup(f"{parent}/{name}", known))
+                remove_if_abandoned(Cgroup(f"{parent}/{name}", known))
     except FileNotFoundError:
         return  # there has never been a group
     except BlockingIOError:
@@ -304,7 +304,8 @@ def _groups(directory: str) -> list[str]:
         return []
 
 
-def _remove_if_abandoned(group: Cgroup) -> None:
+def remove_if_abandoned(group: Cgroup) -> None:
+    """End and remove a group, unless its maker lives: then it is locked."""
     try:
         with locked(group.directory(), fcntl.LOCK_EX | fcntl.LOCK_NB):
             group.kill()

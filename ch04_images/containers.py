@@ -21,7 +21,8 @@ from ch04_images import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 RECORD, REMOVE = "record.json", "remove"
 
@@ -46,10 +47,18 @@ class ContainerRecord:
         return state.place("containers", self.id, *names)
 
 
-def create(id: str, image: str, layers: Sequence[str], driver: str, temporary: bool) -> tuple[ContainerRecord, int]:
+def create(
+    id: str,
+    image: str,
+    layers: Sequence[str],
+    driver: str,
+    temporary: bool,
+    more: Mapping[str, dict[str, Any]] | None = None,
+) -> tuple[ContainerRecord, int]:
     """Make the directory of a container and take its shared lock; the record, and the descriptor that holds the lock.
 
-    temporary: it is to be removed with the container. Raises EngineError when a layer has been removed meanwhile.
+    temporary: it is to be removed with the container. more: records by file name that belong into it; the container's
+    own is the last, so one that has it is complete. Raises LayerGoneError when a layer has been removed meanwhile.
     """
     record = ContainerRecord(id, image, layers, driver, int(time.time()))
     above = state.make_place("containers")
@@ -65,6 +74,8 @@ def create(id: str, image: str, layers: Sequence[str], driver: str, temporary: b
             for layer in layers:
                 if not os.path.isdir(state.place("layers", layer)):
                     raise LayerGoneError(f"image {image!r}", f"its layer {layer} is gone", "was it removed just now?")
+            for name, record_of_it in (more or {}).items():
+                state.write_record(record.path(name), record_of_it, durable=not temporary)
             kept = {"image": image, "layers": record.layers, "driver": driver, "created": record.created}
             state.write_record(record.path(RECORD), kept, durable=not temporary)
     except BaseException:

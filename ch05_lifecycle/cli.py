@@ -79,16 +79,16 @@ def create_container(options: Options) -> tuple[Stored, int]:
     limits_of(options)  # what cannot be is refused before anything is made
     id = state.new_id()
     driver = options.storage_driver or "overlay"
-    record, held = containers.create(id, image.name, image.layers, driver, temporary=options.rm)
+    records = store.new_records(settings_of(image, options, command))
+    record, held = containers.create(id, image.name, image.layers, driver, options.rm, records)
     try:
         copy_root(record)
-        settings = settings_of(image, options, command)
-        stored = store.create(record, settings, options.name)
+        names.claim(options.name, id) if options.name is not None else names.claim_any(id)
     except BaseException:
         os.close(held)
         containers.remove(record)
         raise
-    return stored, held
+    return Stored(record), held
 
 
 def settings_of(image: Image, options: Options, command: Command) -> dict[str, object]:

@@ -29,7 +29,10 @@ def list_containers(options: Options) -> int:
     named = names.all_names()
     rows = []
     for stored in store.every():
-        known = stored.state()
+        try:
+            known = stored.state()
+        except store.GoneError:
+            continue
         if not options.all and known["status"] not in (store.RUNNING, store.RESTARTING):
             continue
         if options.quiet:
@@ -157,9 +160,12 @@ def remove_containers(options: Options) -> int:
 
     def remove(text: str) -> None:
         stored = store.find_to_remove(text)
-        if options.force and stored.is_watched():
-            process.stop(stored, 0)
-        store.remove(stored)
+        try:
+            if options.force:
+                process.stop(stored, 0)
+            store.remove(stored)
+        except store.GoneError:  # by somebody else, just now
+            pass
         print(text)
 
     for_each(options.operands, remove)

@@ -89,6 +89,13 @@ def stop(stored: Stored, seconds: float) -> None:
 
     A PID 1 without a handler for the signal does not get it: pid_namespaces(7). It ends after the grace.
     """
+    try:
+        _stop(stored, seconds)
+    except store.GoneError:  # one with --rm, which goes when it ends
+        return
+
+
+def _stop(stored: Stored, seconds: float) -> None:
     if not stored.is_watched():
         return
     stored.mark_stopping()

@@ -15,11 +15,10 @@ that was killed. Whoever finds one repairs it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
-from ch02_namespaces.cgroups import Cgroup, default_parent, usable_hierarchies
+from ch02_namespaces.cgroups import Cgroup, default_parent, remove_if_abandoned, usable_hierarchies
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import lock
 from ch04_images import containers, state
@@ -45,6 +44,14 @@ NEW_STATE: dict[str, Any] = {
 }
 
 
+EARLIER_SETTINGS: dict[str, Any] = {"command": [], "remove": False, "restart": "no", "stop_signal": "TERM"}
+"""Of a container that chapter 4 made: it can be listed, committed and removed."""
+
+
+class GoneError(EngineError):
+    """The container was removed between two looks at it."""
+
+
 class Stored:
     """A container of the store. Its state is read when it is asked for: it changes."""
 
@@ -57,7 +64,8 @@ class Stored:
     def settings(self) -> dict[str, Any]:
         """How it was asked for."""
         if self._settings is None:
-            self._settings = state.read_record(self.record.path("settings.json"))
+            path = self.record.path("settings.json")
+            self._settings = state.read_record(path) if os.path.exists(path) else EARLIER_SETTINGS
         return self._settings
 
     @property
@@ -98,43 +106,43 @@ class Stored:
         return False
 
     def try_lock(self) -> int | None:
-        """Take the lock that its watcher holds; None if somebody has it."""
+        """Take the lock that its watcher holds; None if somebody has it. Raises GoneError."""
         try:
-            return lock(self.record.path("rootfs"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
 
+    def _lock(self, how: int) -> int:
+        try:
+            return lock(self.record.path("rootfs"), how)
+        except FileNotFoundError:
+            raise GoneError(f"container {state.short(self.id)}", "it has just been removed") from None
+
     def mark_stopping(self) -> None:
         """Say that it is not to be restarted."""
-        os.close(os.open(self.record.path(STOPPING), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        try:
+            os.close(os.open(self.record.path(STOPPING), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            raise GoneError(f"container {state.short(self.id)}", "it has just been removed") from None
 
     def is_stopping(self) -> bool:
         """Whether somebody has said so since it was started."""
         return os.path.exists(self.record.path(STOPPING))
 
     def wait(self) -> dict[str, Any]:
-        """Wait until its watcher has finished; how it is then."""
-        os.close(lock(self.record.path("rootfs"), fcntl.LOCK_SH))
+        """Wait until its watcher has finished; how it is then. Raises GoneError if it was removed then (--rm)."""
+        os.close(self._lock(fcntl.LOCK_SH))
         return self.state()
 
 
-def create(record: ContainerRecord, settings: dict[str, Any], name: str | None) -> Stored:
-    """Complete a directory that containers.create() has made: now it can be found. Raises EngineError for a name that
-    is taken or not allowed."""
-    state.write_record(record.path("settings.json"), settings)
-    stored = Stored(record)
-    stored.write_state()
-    if name is None:
-        names.claim_any(record.id)
-    else:
-        names.claim(name, record.id)
-    return stored
+def new_records(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What containers.create() is to write into the directory of a new container, besides its own record."""
+    return {"settings.json": settings, "state.json": NEW_STATE}
 
 
 def every() -> list[Stored]:
     """All containers, the youngest first."""
-    found = [record for record in containers.every() if os.path.exists(record.path("state.json"))]
-    return [Stored(record) for record in sorted(found, key=lambda record: -record.created)]
+    return [Stored(record) for record in sorted(containers.every(), key=lambda record: -record.created)]
 
 
 def find(text: str) -> Stored:
@@ -159,13 +167,19 @@ def remove(stored: Stored) -> None:
     if held is None:
         raise EngineError(f"container {state.short(stored.id)}", "it is in use", "`stop` it first, or rm -f")
     try:
-        stored.state()  # a group or a process that a killed watcher left goes with it
+        bring_down(stored.id)  # what a killed watcher left goes with it
         containers.remove(stored.record, wait=True)
         names.release(stored.id)
-    except FileNotFoundError:
-        return  # somebody else removed it meanwhile
     finally:
         os.close(held)
+
+
+def bring_down(id: str) -> None:
+    """End what is left of a container that nobody watches: the processes in its cgroup, and that."""
+    parent = default_parent()
+    group = Cgroup(f"{parent}/{id}", usable_hierarchies(parent))
+    if any(map(os.path.isdir, group.directories())):
+        remove_if_abandoned(group)
 
 
 def sweep() -> None:
@@ -184,17 +198,9 @@ def repair(stored: Stored) -> dict[str, Any]:
     if held is None:  # somebody repairs it at this moment, or has started it again
         return stored._read_state()
     try:
-        parent = default_parent()
-        group = Cgroup(f"{parent}/{stored.id}", usable_hierarchies(parent))
-        if group.hierarchies and os.path.isdir(group.directory()):
-            group.kill()
-            group.remove()
+        bring_down(stored.id)
         if stored._read_state()["status"] in (RUNNING, RESTARTING):
             stored.write_state(status=EXITED, exit_code=137, pid=0, error="its watcher was killed")
-        return stored._read_state()
-    except OSError as error:
-        if error.errno != errno.ENOENT:
-            raise
         return stored._read_state()
     finally:
         os.close(held)

@@ -104,6 +104,9 @@ def hold(stored: Stored) -> int:
     held = stored.try_lock()
     if held is None:
         raise EngineError(f"container {state.short(stored.id)}", "it runs already", "`stop` it first")
+    if not stored.settings["command"]:
+        os.close(held)
+        raise EngineError(f"container {state.short(stored.id)}", "it is not known how it was started", "`run` another")
     if stored.is_stopping():
         os.unlink(stored.record.path(store.STOPPING))
     return held

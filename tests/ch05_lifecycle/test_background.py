@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -177,6 +178,7 @@ class TestStop:
     def test_a_pid_that_was_used_again_is_never_signalled(self, keeper: Keeper) -> None:
         """The record says that it runs, with the pid of somebody else, who was started at another time."""
         id = keeper.start(SLEEPS)
+        time.sleep(0.05)  # start times are counted in hundredths of a second
         stranger = subprocess.Popen(["sleep", "1000"])
         path = keeper.root / "containers" / id / "state.json"
         state = json.loads(path.read_text())
@@ -332,6 +334,15 @@ def test_environment_from_files(keeper: Keeper, tmp_path: Path) -> None:
     assert found["A"] == "wins" and found["B"] == "two=equals" and found["C"] == "indented"
     assert found["HOSTS"] == "of the host" and "SECRET" not in found
     fails(keeper.raw("run", "--env-file", "/nonexistent", "busybox", "env"), ENGINE_FAILED, "/nonexistent")
+
+
+def test_what_chapter_4_left_can_be_listed_and_removed(keeper: Keeper) -> None:
+    words = [sys.executable, "-m", "ch04_images", "run", "busybox", "hostname"]
+    id = keeper.engine.host.run(words).text
+    assert id in keeper.raw("ps", "-a").text
+    assert keeper.raw("commit", id, "kept").code == 0
+    fails(keeper.raw("start", id), ENGINE_FAILED, "not known")
+    assert keeper.raw("rm", id).code == 0
 
 
 def test_commit_and_export_by_name(keeper: Keeper) -> None:

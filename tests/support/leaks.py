@@ -32,7 +32,12 @@ def adopt_orphans(adopt: bool = True) -> None:
 
 def reap_orphans() -> None:
     """Fetch the exit codes of ended orphans: we are their parent now."""
-    for pid in processes.zombies(os.getpid()):
+    reap_orphans_but([])
+
+
+def reap_orphans_but(others: list[int]) -> None:
+    """The same, but for children that somebody else waits for."""
+    for pid in set(processes.zombies(os.getpid())).difference(others):
         os.waitpid(pid, 0)
 
 
