@@ -9,7 +9,7 @@ if [ -z "${PYTHON:-}" ]; then
     PYTHON=python3
     if [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "$NEW_ENOUGH"; then PYTHON=/usr/bin/python3; fi
 fi
-PACKAGES="python3-venv fuse3 libfuse3-3 iproute2 nftables procps util-linux busybox-static"
+PACKAGES="python3-venv fuse3 libfuse3-3 iproute2 nftables procps util-linux busybox-static tini"
 [ $# -gt 0 ] && PACKAGES="$PACKAGES $*"
 
 as_root() {
@@ -38,5 +38,5 @@ fi
 
 [ -x .venv/bin/python3 ] || "$PYTHON" -m venv .venv
 .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-.venv/bin/python3 -m ch03_run.launcher ch04_images .venv/bin/mydocker
+.venv/bin/python3 -m ch03_run.launcher ch05_lifecycle .venv/bin/mydocker
 touch .venv/ready
