@@ -39,7 +39,7 @@ lint: setup
 	$(VENV)/bin/mypy
 
 bench: setup
-	./tests/setup.sh hyperfine runc
+	./tests/setup.sh hyperfine runc podman
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 clean-host: setup
