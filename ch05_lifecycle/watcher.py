@@ -74,14 +74,19 @@ def _be_in_background(work: Callable[[Callable[[], None]], None], report: int) -
     os.setsid()
     os.chdir("/")
     leave_streams(keep={report})
+    listening = True
+
+    def started() -> None:
+        nonlocal listening
+        listening = False
+        os.close(report)
+
     try:
-        work(lambda: os.close(report))
+        work(started)
     except BaseException as error:
         known = (error.what, error.why, error.hint, error.exit_code) if isinstance(error, EngineError) else None
-        try:
+        if listening:  # later, the container's state says how it ended
             os.write(report, marshal.dumps(known or (type(error).__name__, str(error), "", ENGINE_FAILED)))
-        except OSError:  # nobody listens any more: the container's state says how it ended
-            return 1
         return 1
     return 0
 
@@ -133,7 +138,7 @@ def _supervise(
 
 
 def _nothing() -> None:
-    return
+    """What is told about starts after the first."""
 
 
 def should_restart(stored: Stored, code: int, count: int) -> bool:
