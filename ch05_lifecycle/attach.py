@@ -13,7 +13,7 @@ import signal
 import termios
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.errors import EngineError, SyscallError
+from ch02_namespaces.errors import SyscallError
 from ch03_run.terminal import Terminal
 from ch05_lifecycle import logs, process
 from ch05_lifecycle.store import Stored
@@ -22,15 +22,20 @@ DETACH = b"\x10\x11"  # ctrl-p ctrl-q
 MOMENT = 0.02  # seconds between two looks at the log
 
 
-def attach(stored: Stored) -> int:
+def attach(stored: Stored, known: int | None = None) -> int:
     """Show what a container prints from now on until it ends, and type into it; its exit code, or 0 if the user has
-    left with ctrl-p ctrl-q. Signals are passed on. Raises EngineError if it does not run."""
-    os.close(process.open_process(stored))
+    left with ctrl-p ctrl-q. Signals are passed on.
+
+    known: how many lines of its log are not to be shown; all that there are, if it is not given.
+    Raises EngineError if it does not run and `known` was not given.
+    """
+    if known is None:
+        os.close(process.open_process(stored))
+        known = count_lines(stored)
     for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(wanted, lambda number, frame: process.send_signal(stored, number))
     keyboard = Keyboard(stored)
     path = stored.record.path("log")
-    known = sum(1 for _ in logs.read(path))
     try:
         ended = lambda: keyboard.has_left or not stored.is_watched()  # noqa: E731
         for number, line in enumerate(logs.follow(path, ended, keyboard.pass_on)):
@@ -40,6 +45,11 @@ def attach(stored: Stored) -> int:
     finally:
         keyboard.close()
     return 0 if keyboard.has_left else int(stored.state()["exit_code"])
+
+
+def count_lines(stored: Stored) -> int:
+    """How many lines the log of a container has."""
+    return sum(1 for _ in logs.read(stored.record.path("log")))
 
 
 class Keyboard:
@@ -52,7 +62,10 @@ class Keyboard:
         self._terminal: Terminal | None = None
         if not stored.settings["interactive"]:
             return
-        self._target = os.open(stored.record.path("stdin"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._target = os.open(stored.record.path("stdin"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # it has ended meanwhile, so nobody reads (ENXIO)
+            return
         if stored.settings["tty"] and os.isatty(0):
             self._terminal = Terminal(interactive=True)
             self._terminal.raw()
@@ -91,8 +104,8 @@ def set_window_size(stored: Stored) -> None:
     size = fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8))
     try:
         root = os.open(f"/proc/{stored.state()['pid']}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise EngineError("attach", "the container has just ended") from None
+    except FileNotFoundError:  # it has ended meanwhile
+        return
     try:
         flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK
         slave = syscalls.openat2(root, "dev/pts/0", flags, syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS)

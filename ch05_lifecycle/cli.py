@@ -65,6 +65,10 @@ CREATE_FLAGS = [
     Flag("--init", help="a small program as PID 1, which reaps what others leave"),
 ]
 RUN_FLAGS = [*CREATE_FLAGS, Flag("-d", "--detach", help="in the background; print its id")]
+START_FLAGS = [
+    Flag("-a", "--attach", help="stay with it until it ends"),
+    Flag("-i", "--interactive", help="the same, and type into it"),
+]
 INIT = "/usr/bin/tini-static"
 INIT_INSIDE = "/dev/init"
 
@@ -218,6 +222,8 @@ def run_in_background(options: Options) -> int:
 def start_command(options: Options) -> int:
     """`start`: start containers that do not run, in the background."""
     state.require_root()
+    if options.attach or options.interactive:
+        return start_and_attach(options.operands)
 
     def start(text: str) -> None:
         start_in_background(store.find(text), build)
@@ -225,6 +231,18 @@ def start_command(options: Options) -> int:
 
     for_each(options.operands, start)
     return 0
+
+
+def start_and_attach(operands: list[str]) -> int:
+    """Start one container and stay with it; its exit code."""
+    from ch05_lifecycle.attach import attach, count_lines
+
+    if len(operands) != 1:
+        raise EngineError("start -a", f"{len(operands)} containers", "one at a time")
+    stored = store.find(operands[0])
+    known = count_lines(stored)
+    start_in_background(stored, build)
+    return attach(stored, known)
 
 
 def restart_command(options: Options) -> int:
@@ -245,7 +263,7 @@ COMMANDS = {
     **images_cli.COMMANDS,
     "run": CliCommand("Run a command in a new container.", RUN_FLAGS, "IMAGE [COMMAND ...]", run_command),
     "create": CliCommand("Make a container that `start` starts.", CREATE_FLAGS, "IMAGE [COMMAND ...]", create_command),
-    "start": CliCommand("Start containers that do not run.", [], "CONTAINER ...", start_command),
+    "start": CliCommand("Start containers that do not run.", START_FLAGS, "CONTAINER ...", start_command),
     "restart": CliCommand(
         "Stop containers and start them again.", [lifecycle_commands.TIME], "CONTAINER ...", restart_command
     ),

@@ -40,6 +40,7 @@ def event(*_):
 
 options = parse(cli.RUN_FLAGS, sys.argv[4:], 'COMMAND [ARGUMENT ...]')
 streams = cli.streams_of(options)
+foreground = cli.Foreground(streams)
 id = cli.new_id()
 container = Container(id, cli.command_of(options.operands, options), cli.parts_of(options, id, streams))
 if kind == "calls":
@@ -48,7 +49,7 @@ if kind == "calls":
 else:
     sys.setprofile(event)
 try:
-    code = cli.run_in_foreground(container, streams, options)
+    code = cli.run_in_foreground(container, foreground, options)
 except EngineError as error:
     code = report(error)
 sys.setprofile(None)

@@ -17,6 +17,7 @@ from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails
 from tests.support.hosts import finish
 from tests.support.polling import becomes, eventually
+from tests.support.terminals import Terminal
 
 pytestmark = pytest.mark.kernel
 SLEEPS = ["sleep", "1000"]
@@ -334,6 +335,51 @@ def test_environment_from_files(keeper: Keeper, tmp_path: Path) -> None:
     assert found["A"] == "wins" and found["B"] == "two=equals" and found["C"] == "indented"
     assert found["HOSTS"] == "of the host" and "SECRET" not in found
     fails(keeper.raw("run", "--env-file", "/nonexistent", "busybox", "env"), ENGINE_FAILED, "/nonexistent")
+
+
+def test_start_and_stay_with_it(keeper: Keeper) -> None:
+    keeper.raw("create", "--name", "it", "-i", "busybox", "sh", "-c", "echo up; read x; echo got $x; exit 6")
+    for number in range(2):
+        result = keeper.raw("start", "-ai", "it", input=b"line%d\n" % number)
+        assert (result.code, result.out) == (6, b"up\ngot line%d\n" % number)
+
+
+class TestAttach:
+    def test_output_input_and_exit_code(self, keeper: Keeper) -> None:
+        id = keeper.sh("echo old; read x; echo got $x; echo err >&2; exit 4", "-i")
+        eventually(lambda: keeper.raw("logs", id).text == "old", "the first line")
+        result = keeper.raw("attach", id, input=b"new\n")
+        assert (result.code, result.out, result.err) == (4, b"got new\n", b"err\n")
+
+    def test_at_a_terminal_with_its_size_and_leave_again(self, keeper: Keeper) -> None:
+        id = keeper.start(["sh"], "-ti")
+        terminal = Terminal(keeper.engine.host, keeper.engine.command_line("attach", id))
+        eventually(lambda: keeper.raw("exec", id, "true").code == 0, "the shell")
+        terminal.type(b"stty size; echo a$((40+2))b\r")
+        terminal.expect(b"31 97")
+        terminal.expect(b"a42b")
+        terminal.type(b"\x10\x11")
+        assert terminal.wait() == 0
+        assert terminal.mode_is_restored()
+        assert keeper.status(id)["status"] == "running"
+
+    def test_signals_are_passed_on(self, keeper: Keeper) -> None:
+        id = keeper.sh("trap 'exit 8' TERM; echo up; while :; do sleep 0.02; done")
+        eventually(lambda: keeper.raw("logs", id).text == "up", "the trap")
+        attached = keeper.engine.host.spawn(keeper.engine.command_line("attach", id))
+        eventually(lambda: signal.SIGTERM in caught(attached.pid), "the handler")
+        attached.terminate()
+        assert finish(attached).code == 8
+
+    def test_only_to_one_that_runs(self, keeper: Keeper) -> None:
+        id = keeper.start(["true"])
+        keeper.raw("wait", id)
+        fails(keeper.raw("attach", id), ENGINE_FAILED, "does not run")
+
+
+def caught(pid: int) -> set[int]:
+    mask = int(processes.status(pid, "SigCgt"), 16)
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
 def test_what_chapter_4_left_can_be_listed_and_removed(keeper: Keeper) -> None:
