@@ -152,41 +152,30 @@ def _be_child(child: Callable[[], int]) -> None:
 def _spawn_joined(flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None) -> Process:
     """Enter the given namespaces in a helper process and clone from there.
 
-    We must not enter them ourselves (our own mounts and network would be gone), so the helper does, and makes
-    its child ours by CLONE_PARENT. It hands back a pidfd (unix(7), SCM_RIGHTS), which means the same process
-    everywhere; the pid differs between pid namespaces.
+    We must not enter them ourselves (our own mounts and network would be gone), so the helper does, and makes its child
+    ours by CLONE_PARENT. It tells us the child's pid; as its own pid namespace is still ours (setns(2) moves only its
+    children), the number means the same to us.
     """
-    import array  # noqa: F401  # send_fds() imports it: too late, once we are in somebody else's mount namespace
-    import socket
-
-    ours, theirs = socket.socketpair()
+    reader, writer = os.pipe2(os.O_CLOEXEC)
 
     def helper() -> int:
         for descriptor in join:
             syscalls.setns(descriptor)
-        pid, pidfd = syscalls.clone3(flags | syscalls.CLONE_PARENT, cgroup)
+        pid, _ = syscalls.clone3(flags | syscalls.CLONE_PARENT, cgroup)
         if pid == 0:
+            os.close(writer)
             _be_child(child)
-        socket.send_fds(theirs, [b"pidfd"], [pidfd])
+        os.write(writer, b"%d" % pid)
         return 0
 
-    with ours:
-        with theirs:
-            starter = spawn(0, helper)
-        _, descriptors, _, _ = socket.recv_fds(ours, 16, 1)
-        starter.wait()
-    if not descriptors:
+    starter = spawn(0, helper)
+    os.close(writer)
+    number = os.read(reader, 32)
+    os.close(reader)
+    starter.wait()
+    if not number:
         raise EngineError("spawn", "the namespaces could not be joined", "the line above says why")
-    os.set_inheritable(descriptors[0], False)
-    return Process(pid_of(descriptors[0]), descriptors[0])
-
-
-def pid_of(pidfd: int) -> int:
-    """The number, in our pid namespace, of the process that a pidfd means: pidfd_open(2), /proc/PID/fdinfo."""
-    for line in syscalls.read_file(f"/proc/self/fdinfo/{pidfd}").splitlines():
-        if line.startswith("Pid:"):
-            return int(line.split()[1])
-    raise EngineError(f"descriptor {pidfd}", "it is not a pidfd")
+    return Process(int(number), syscalls.pidfd_open(int(number)))
 
 
 def write_id_maps(pid: int | str, uid_map: str, gid_map: str) -> None:

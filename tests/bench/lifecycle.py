@@ -35,7 +35,10 @@ def main() -> None:
         engines = {"mydocker": Mydocker(program), "runc": Runc(make_bundle(Path(top) / "bundle", image))}
         if shutil.which("podman"):
             engines["podman"] = Podman(Path(top) / "podman", image)
-        show("life", one_life_after_another(engines))
+        try:
+            show("life", one_life_after_another(engines))
+        finally:
+            subprocess.run(["umount", f"{top}/podman/root/overlay"], stderr=subprocess.DEVNULL)  # podman leaves it
         show("many", [*many_at_once(engines["mydocker"]), *listing(program)])
 
 
@@ -83,7 +86,8 @@ class Podman(Mydocker):
         quietly(*self.words, "import", archive, "busybox")
 
     def start(self) -> str:
-        return quietly(*self.words, "run", "-d", "--network", "none", "busybox", *SLEEP)
+        limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]  # its own may be more than we may give
+        return quietly(*self.words, "run", "-d", "--network", "none", *limits, "busybox", *SLEEP)
 
     def execute(self, id: str) -> None:
         quietly(*self.words, "exec", id, "true")

@@ -207,16 +207,6 @@ def test_user_namespace_maps_an_ordinary_user_to_root() -> None:
     os.close(go_writer)
 
 
-def test_pid_of_a_pidfd() -> None:
-    pidfd = os.pidfd_open(os.getpid())
-    assert namespaces.pid_of(pidfd) == os.getpid()
-    os.close(pidfd)
-    descriptor = os.open("/dev/null", os.O_RDONLY)
-    with pytest.raises(EngineError, match="not a pidfd"):
-        namespaces.pid_of(descriptor)
-    os.close(descriptor)
-
-
 def test_many_spawns_leave_no_descriptor() -> None:
     before = os.listdir("/proc/self/fd")
     for _ in range(300):
