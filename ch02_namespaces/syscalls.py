@@ -89,6 +89,9 @@ LONGEST_SHOWN = 200
 observer: Callable[[str, int], None] | None = None
 """Called after each call with its text, such as `sethostname("box")`, and its result (-errno if refused)."""
 
+lacks_clone3 = False
+"""Whether clone3() had to do without the call of that name, and so without cgroups to be born in."""
+
 HINTS = {
     (
         "clone3",
@@ -210,6 +213,7 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     Returns (pid, pidfd) in the parent and (0, -1) in the child. As after os.fork(), the child is a copy with
     a single thread; it should end in execve() or os._exit(). Raises SyscallError.
     """
+    global lacks_clone3
     pidfd = ctypes.c_int(-1)
     arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
     if not flags & CLONE_PARENT:  # a child given to our own parent tells it by the signal that we are known by
@@ -220,6 +224,7 @@ def clone3(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = _syscall(SYS_CLONE3, ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
     if pid == -1 and ctypes.get_errno() == errnos.ENOSYS:
+        lacks_clone3 = True
         pid = _clone(flags, pidfd)
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()

@@ -73,13 +73,17 @@ class JoinCgroup(Part):
     def prepare(self, container: Container) -> None:
         if self._group.hierarchies:
             self._group.open_doors()
+            container.birth_cgroup = self._group.open_birthplace()
 
     def enter(self, container: Container) -> None:
         if self._group.hierarchies:
-            self._group.join(may_be_born_here=False)
+            self._group.join()
 
     def cleanup(self, container: Container) -> None:
         self._group.close()
+        if container.birth_cgroup is not None:
+            os.close(container.birth_cgroup)
+            container.birth_cgroup = None
 
 
 def execute_in(stored: Stored, argv: list[str], options: Options) -> int:

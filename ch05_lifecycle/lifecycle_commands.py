@@ -279,7 +279,7 @@ COMMANDS = {
         "Show what a container has printed.",
         [
             Flag("-f", "--follow", help="go on until it ends"),
-            Flag("--tail", value="N", convert=count, help="only the last lines"),
+            Flag("-n", "--tail", value="N", convert=count, help="only the last lines"),
             Flag(
                 "--since", value="TIME", convert=since, help="only from then on: a date, or how long ago, such as 10m"
             ),
