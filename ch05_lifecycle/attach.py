@@ -13,8 +13,9 @@ import signal
 import termios
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.errors import SyscallError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.terminal import Terminal
+from ch04_images import state
 from ch05_lifecycle import logs, process
 from ch05_lifecycle.store import Stored
 
@@ -31,6 +32,10 @@ def attach(stored: Stored, known: int | None = None) -> int:
     """
     if known is None:
         os.close(process.open_process(stored))
+        if stored.state()["foreground"]:
+            raise EngineError(
+                f"container {state.short(stored.id)}", "it runs in the foreground", "its terminal is there"
+            )
         known = count_lines(stored)
     for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(wanted, lambda number, frame: process.send_signal(stored, number))

@@ -192,7 +192,10 @@ def run_command(options: Options) -> int:
     try:
         container = container_of(stored, streams)
         return run_in_foreground(
-            container, foreground, options, lambda container, attend: run_once(stored, container, attend, _nothing)
+            container,
+            foreground,
+            options,
+            lambda container, attend: run_once(stored, container, attend, _nothing, foreground=True),
         )
     finally:
         os.close(kept)

@@ -39,6 +39,7 @@ NEW_STATE: dict[str, Any] = {
     "finished": 0.0,
     "exit_code": 0,
     "out_of_memory": False,
+    "foreground": False,  # its output goes to whoever ran it, and not into a log
     "error": "",
     "restarts": 0,
 }

@@ -162,7 +162,11 @@ def _pause(stored: Stored, seconds: float) -> bool:
 
 
 def run_once(
-    stored: Stored, container: Container, attend: Callable[[Container], int], started: Callable[[], None]
+    stored: Stored,
+    container: Container,
+    attend: Callable[[Container], int],
+    started: Callable[[], None],
+    foreground: bool = False,
 ) -> int:
     """Start it, attend to it until it ends, clean up; its state says each time how it is. Its exit code."""
     create(container)
@@ -171,7 +175,13 @@ def run_once(
         assert container.process is not None
         pid = container.process.pid
         stored.write_state(
-            status=store.RUNNING, pid=pid, started_by_kernel=start_time(pid), started=time.time(), error="", exit_code=0
+            status=store.RUNNING,
+            pid=pid,
+            started_by_kernel=start_time(pid),
+            started=time.time(),
+            foreground=foreground,
+            error="",
+            exit_code=0,
         )
         started()
         code, error = attend(container), ""

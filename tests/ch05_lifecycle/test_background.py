@@ -15,7 +15,7 @@ import pytest
 from tests.ch05_lifecycle.conftest import Keeper
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails
-from tests.support.hosts import finish
+from tests.support.hosts import finish, read_line
 from tests.support.polling import becomes, eventually
 from tests.support.terminals import Terminal
 
@@ -375,6 +375,11 @@ class TestAttach:
         id = keeper.start(["true"])
         keeper.raw("wait", id)
         fails(keeper.raw("attach", id), ENGINE_FAILED, "does not run")
+
+    def test_not_to_one_in_the_foreground(self, keeper: Keeper) -> None:
+        started = keeper.engine.spawn(["sh", "-c", "hostname; read x"], "-i")
+        fails(keeper.raw("attach", read_line(started).decode().strip()), ENGINE_FAILED, "foreground")
+        finish(started)
 
 
 def caught(pid: int) -> set[int]:
