@@ -188,6 +188,8 @@ def open_standard_streams() -> None:
 
 def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str) -> int:
     """The same, with errors raised: for a command that has commands of its own. program: the words before."""
+    if len(arguments) > 1 and arguments[0] == "help":
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(overview(commands, program))
         return 0 if arguments else 125
@@ -195,7 +197,7 @@ def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], progr
     if name not in commands:
         raise EngineError(repr(name), "there is no such command", f"`{program} --help` lists them")
     command = commands[name]
-    options = parse([*command.flags, HELP], arguments[1:], command.operands)
+    options = parse([HELP, *command.flags], arguments[1:], command.operands)
     if options.help:
         print(usage(f"{program} {name}", command))
         return 0

@@ -38,7 +38,7 @@ RUN_FLAGS = [
     Flag("-i", "--interactive", help="keep standard input open"),
     Flag("-t", "--tty", help="a terminal of its own"),
     Flag("-e", "--env", value="NAME[=VALUE]", many=True, help="set an environment variable"),
-    Flag("--hostname", value="NAME", help="host name (default: the container's id)"),
+    Flag("-h", "--hostname", value="NAME", help="host name (default: the container's id)"),
     Flag("-m", "--memory", value="SIZE", convert=parse_size, help="memory limit, such as 64m"),
     Flag("--memory-swap", value="SIZE", convert=memory_and_swap, help="memory and swap together; -1 is unlimited"),
     Flag(

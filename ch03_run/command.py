@@ -77,6 +77,8 @@ def find_command(name: bytes, path: bytes) -> bytes:
     if obstacle:
         raise EngineError(_shown(name), obstacle, "chmod +x?", NOT_EXECUTABLE)
     hint = "no such file" if b"/" in name else f"PATH is {_shown(path)}"
+    if name.startswith(b"-"):
+        hint = "flags of `run` come before"
     raise EngineError(_shown(name), "command not found", hint, NOT_FOUND)
 
 

@@ -37,7 +37,7 @@ def attach(stored: Stored, known: int | None = None) -> int:
                 f"container {state.short(stored.id)}", "it runs in the foreground", "its terminal is there"
             )
         known = count_lines(stored)
-    for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda number, frame: process.send_signal(stored, number))
     keyboard = Keyboard(stored)
     path = stored.record.path("log")
@@ -63,45 +63,50 @@ class Keyboard:
     def __init__(self, stored: Stored) -> None:
         self.has_left = False
         self._target = -1
-        self._last = b""
+        self._last = self._waiting = b""
         self._terminal: Terminal | None = None
-        if not stored.settings["interactive"]:
-            return
-        try:
-            self._target = os.open(stored.record.path("stdin"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # it has ended meanwhile, so nobody reads (ENXIO)
-            return
+        if stored.settings["interactive"]:
+            self._target = _open_fifo(stored.record.path("stdin"))
         if stored.settings["tty"] and os.isatty(0):
             self._terminal = Terminal(interactive=True)
             self._terminal.raw()
             set_window_size(stored)
 
     def pass_on(self) -> None:
-        """Pass on what has been typed, after waiting a moment for it."""
-        if self._target < 0:
-            select.select([], [], [], MOMENT)
-            return
-        ready, _, _ = select.select([0], [], [], MOMENT)
-        if not ready:
-            return
-        keys = os.read(0, 4096)
-        self.has_left = self._terminal is not None and DETACH in self._last + keys
-        self._last = keys[-1:]
-        if not keys or self.has_left:
-            os.close(self._target)
-            self._target = -1
-            return
-        try:
-            os.write(self._target, keys)
-        except BlockingIOError:
-            return  # it does not read: as at a terminal whose program does not
+        """Pass on what has been typed, after waiting a moment for it. More is read when that has been taken."""
+        listens = self._terminal is not None or self._target >= 0
+        ready, _, _ = select.select([0] if listens and not self._waiting else [], [], [], MOMENT)
+        if ready:
+            keys = os.read(0, 4096)
+            self.has_left = self._terminal is not None and DETACH in self._last + keys
+            self._last = keys[-1:]
+            self._waiting = keys
+            if not keys or self.has_left:
+                self.close()
+                return
+        if self._target >= 0 and self._waiting:
+            try:
+                self._waiting = self._waiting[os.write(self._target, self._waiting) :]
+            except (BlockingIOError, BrokenPipeError):
+                return
+        else:
+            self._waiting = b""
 
     def close(self) -> None:
         """Give the user's terminal back."""
         if self._terminal is not None:
             self._terminal.restore()
+            self._terminal = None
         if self._target >= 0:
             os.close(self._target)
+            self._target = -1
+
+
+def _open_fifo(path: str) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # it has ended meanwhile, so nobody reads (ENXIO)
+        return -1
 
 
 def set_window_size(stored: Stored) -> None:

@@ -73,8 +73,13 @@ INIT = "/usr/bin/tini-static"
 INIT_INSIDE = "/dev/init"
 
 
-def create_container(options: Options) -> tuple[Stored, int]:
-    """Put a container into the store; it and the descriptor of the lock that keeps it there. Raises EngineError."""
+def create_container(options: Options, temporary: bool) -> tuple[Stored, int]:
+    """Put a container into the store; it and the descriptor of a lock. Raises EngineError.
+
+    temporary: as soon as nobody holds such a lock, it may be swept away.
+    """
+    if options.rm and (options.restart or "no") != "no":
+        raise EngineError("--rm", "it does not go together with --restart", "what is removed cannot be restarted")
     image = images.find(options.operands[0])
     if options.name is not None:
         names.check(options.name)
@@ -84,7 +89,7 @@ def create_container(options: Options) -> tuple[Stored, int]:
     id = state.new_id()
     driver = options.storage_driver or "overlay"
     records = store.new_records(settings_of(image, options, command))
-    record, held = containers.create(id, image.name, image.layers, driver, options.rm, records)
+    record, held = containers.create(id, image.name, image.layers, driver, temporary, records)
     try:
         copy_root(record)
         names.claim(options.name, id) if options.name is not None else names.claim_any(id)
@@ -173,7 +178,7 @@ def create_command(options: Options) -> int:
     """`create`: put it into the store; `start` starts it."""
     state.require_root()
     store.sweep()
-    stored, held = create_container(options)
+    stored, held = create_container(options, temporary=False)
     os.close(held)
     print(stored.id)
     return 0
@@ -187,7 +192,7 @@ def run_command(options: Options) -> int:
         return run_in_background(options)
     streams = images_cli.streams_of(options)
     foreground = Foreground(streams)
-    stored, kept = create_container(options)
+    stored, kept = create_container(options, temporary=options.rm)
     lock = hold(stored)
     try:
         container = container_of(stored, streams)
@@ -210,7 +215,7 @@ def _nothing() -> None:
 
 def run_in_background(options: Options) -> int:
     """Leave a new container to a watcher, and print its id. One that cannot start leaves nothing."""
-    stored, kept = create_container(options)
+    stored, kept = create_container(options, temporary=options.rm)
     try:
         start_in_background(stored, build)
     except EngineError:
@@ -254,6 +259,8 @@ def restart_command(options: Options) -> int:
 
     def restart(text: str) -> None:
         stored = store.find(text)
+        if stored.settings["remove"]:
+            raise EngineError(f"container {text!r}", "it is removed when it stops (--rm)", "`run` it again")
         lifecycle_commands.stop_one(stored, options.time)
         start_in_background(stored, build)
         print(text)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 GRACE = 10.0
-TIME = Flag("-t", "--time", value="SECONDS", convert=number, help="grace between the signal and SIGKILL (default: 10)")
+LONGEST_GRACE, FOR_EVER = 1e6, -1.0
+
+
+def grace(text: str) -> float:
+    """For Flag.convert: seconds; -1 is for ever. Raises EngineError."""
+    seconds = number(text)
+    if seconds != FOR_EVER and not 0 <= seconds <= LONGEST_GRACE:
+        raise EngineError(text, f"it is no number of seconds from 0 to {LONGEST_GRACE:.0f}", "-1 waits for ever")
+    return seconds
+
+
+TIME = Flag("-t", "--time", value="SECONDS", convert=grace, help="grace between signal and SIGKILL (default: 10)")
 
 
 def list_containers(options: Options) -> int:
@@ -127,7 +138,8 @@ def stop_containers(options: Options) -> int:
 
 def stop_one(stored: Stored, seconds: float | None) -> None:
     """Stop a container; seconds: its grace, None for the usual one."""
-    process.stop(stored, GRACE if seconds is None else seconds)
+    wanted = GRACE if seconds is None else seconds
+    process.stop(stored, None if wanted == FOR_EVER else wanted)
 
 
 def kill_containers(options: Options) -> int:
@@ -150,7 +162,7 @@ def kill_containers(options: Options) -> int:
 def wait_for_containers(options: Options) -> int:
     """`wait`: until they have ended; prints their exit codes."""
     for text in options.operands:
-        print(store.find(text).wait()["exit_code"])
+        print(process.wait_for_end(store.find(text)))
     return 0
 
 

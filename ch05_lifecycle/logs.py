@@ -32,11 +32,12 @@ def timestamp(nanoseconds: int) -> str:
 
 
 def parse_time(text: str) -> str:
-    """A moment for comparison with timestamps: one of them, its beginning, or how long ago, such as 10m or 1h30m.
-
-    Raises EngineError.
+    """A moment for comparison with timestamps: one of them or its beginning (UTC), seconds since 1970, or how long ago,
+    such as 10m or 1h30m. Raises EngineError.
     """
-    if text[:4].isdigit() and text[4:5] in ("-", ""):
+    if text.isascii() and text.isdecimal() and len(text) <= 11:
+        return timestamp(int(text) * NANOSECOND)
+    if text[:4].isdigit() and text[4:5] == "-":
         return text
     seconds, number = 0.0, ""
     for character in text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
@@ -11,6 +12,7 @@ from ch04_images import state
 from ch05_lifecycle import store
 from ch05_lifecycle.store import Stored
 
+MOMENT = 0.005  # seconds
 SIGNALS = (
     *(
         "HUP",
@@ -83,9 +85,36 @@ def send_signal(stored: Stored, number: int) -> None:
         os.close(pidfd)
 
 
-def stop(stored: Stored, seconds: float) -> None:
-    """Ask a container to end, with its stop signal; after so many seconds, make it (SIGKILL). Returns when all that it
-    had is gone. One that does not run stays as it is.
+def wait_for_end(stored: Stored) -> int:
+    """Wait until a container has ended, and is not restarted by its policy; its exit code. It may be started again at
+    once by somebody. Raises GoneError if it was removed then (--rm)."""
+    known = stored.state()
+    while True:
+        now = stored.state()
+        if not os.path.exists(stored.record.path()):
+            raise store.GoneError(f"container {state.short(stored.id)}", "it was removed when it ended (--rm)")
+        runs = now["status"] == store.RUNNING
+        was_started_again = runs and now["started"] != known["started"] and now["restarts"] == known["restarts"]
+        if was_started_again or (now["status"] in (store.CREATED, store.EXITED) and not stored.is_watched()):
+            return int(now["exit_code"])
+        known = now if runs else known
+        _wait_for_process(stored)
+
+
+def _wait_for_process(stored: Stored) -> None:
+    """Until it has ended; a moment only if it does not run just now."""
+    try:
+        pidfd = open_process(stored)
+    except EngineError:
+        time.sleep(MOMENT)
+        return
+    _ended(pidfd, None)
+    os.close(pidfd)
+
+
+def stop(stored: Stored, seconds: float | None) -> None:
+    """Ask a container to end, with its stop signal; after so many seconds (None: never), make it (SIGKILL). Returns
+    when all that it had is gone. One that does not run stays as it is.
 
     A PID 1 without a handler for the signal does not get it: pid_namespaces(7). It ends after the grace.
     """
@@ -95,7 +124,7 @@ def stop(stored: Stored, seconds: float) -> None:
         return
 
 
-def _stop(stored: Stored, seconds: float) -> None:
+def _stop(stored: Stored, seconds: float | None) -> None:
     if not stored.is_watched():
         return
     stored.mark_stopping()
@@ -105,7 +134,7 @@ def _stop(stored: Stored, seconds: float) -> None:
         stored.wait()
         return
     try:
-        if seconds > 0:
+        if seconds is None or seconds > 0:
             _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
         if not _ended(pidfd, seconds):
             _signal_if_alive(pidfd, syscalls.SIGKILL)
@@ -121,7 +150,7 @@ def _signal_if_alive(pidfd: int, number: int) -> None:
         return
 
 
-def _ended(pidfd: int, seconds: float) -> bool:
+def _ended(pidfd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(max(0.0, seconds) * 1000))
+    return bool(poll.poll(None if seconds is None else seconds * 1000))

@@ -99,11 +99,12 @@ class Stored:
         state.write_record(self.record.path("state.json"), {**self._read_state(), **changes}, durable)
 
     def is_watched(self) -> bool:
-        """Whether somebody holds its lock: it runs, or is on its way up or down."""
-        held = self.try_lock()
-        if held is None:
+        """Whether somebody holds its lock: it runs, or is on its way up or down. Those who ask do not disturb each
+        other."""
+        try:
+            os.close(self._lock(fcntl.LOCK_SH | fcntl.LOCK_NB))
+        except BlockingIOError:
             return True
-        os.close(held)
         return False
 
     def try_lock(self) -> int | None:
@@ -148,15 +149,24 @@ def every() -> list[Stored]:
 
 def find(text: str) -> Stored:
     """The container of this name, or whose id begins so. Raises EngineError when there is none, or more than one."""
-    id = names.id_of(text)
-    if id is None:
-        return Stored(containers.find(text))
-    return Stored(containers.find(id))
+    return Stored(containers.find(_id_of(text)))
 
 
 def find_to_remove(text: str) -> Stored:
     """The same, also when its record is damaged: its directory can still be removed."""
-    return Stored(ContainerRecord(names.id_of(text) or containers.find_id(text), "", [], "", 0))
+    return Stored(ContainerRecord(_id_of(text), "", [], "", 0))
+
+
+def _id_of(text: str) -> str:
+    id = names.id_of(text)
+    if id is not None:
+        return id
+    try:
+        return containers.find_id(text)
+    except EngineError as error:
+        if "there is none" not in error.why:
+            raise
+        raise EngineError(f"container {text!r}", "there is none with this name or id", "`ps -a` lists them") from None
 
 
 def remove(stored: Stored) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0  # seconds between restarts, and when the count begins anew
+MOMENT = 0.1  # seconds
 LOG_BYTES, LOG_FILES = 10 << 20, 3
 Logged = LoggedStreams | LoggedConsole
 
@@ -107,6 +108,10 @@ def leave_streams(keep: set[int]) -> None:
 def hold(stored: Stored) -> int:
     """Become the one who watches a container: the descriptor of its lock. Raises EngineError if it runs already."""
     held = stored.try_lock()
+    end = time.monotonic() + MOMENT
+    while held is None and time.monotonic() < end:  # somebody may only be looking
+        time.sleep(0.005)
+        held = stored.try_lock()
     if held is None:
         raise EngineError(f"container {state.short(stored.id)}", "it runs already", "`stop` it first")
     if not stored.settings["command"]:
@@ -181,7 +186,6 @@ def run_once(
             started=time.time(),
             foreground=foreground,
             error="",
-            exit_code=0,
         )
         started()
         code, error = attend(container), ""

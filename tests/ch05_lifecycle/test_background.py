@@ -290,6 +290,44 @@ class TestRemove:
         assert keeper.ids() == []
 
 
+class TestRemoveWhenItEnds:
+    def test_one_that_is_only_created_stays(self, keeper: Keeper) -> None:
+        id = keeper.raw("create", "--rm", "busybox", "true").text
+        assert keeper.raw("run", "--rm", "busybox", "true").code == 0  # sweeps
+        assert keeper.raw("start", id).code == 0
+        eventually(lambda: keeper.ids() == [], "its removal")
+
+    def test_it_cannot_be_restarted(self, keeper: Keeper) -> None:
+        id = keeper.start(SLEEPS, "--rm")
+        fails(keeper.raw("restart", "-t", "0", id), ENGINE_FAILED, "--rm")
+        assert keeper.raw("exec", id, "true").code == 0
+        fails(keeper.raw("run", "-d", "--rm", "--restart", "always", "busybox", "true"), ENGINE_FAILED, "--restart")
+
+
+def test_wait_does_not_miss_an_end_that_is_followed_by_a_start(keeper: Keeper) -> None:
+    id = keeper.sh(WAITS)
+    for _ in range(5):
+        eventually(lambda: keeper.raw("logs", "-n", "1", id).text == "ready", "the trap")
+        waiting = [keeper.engine.host.spawn(keeper.engine.command_line("wait", id)) for _ in range(3)]
+        for process in waiting:
+            eventually(lambda pid=process.pid: pidfds(pid), "it to wait")  # type: ignore[misc]
+        assert keeper.raw("restart", "-t", "5", id).code == 0
+        assert [finish(process).out for process in waiting] == [b"4\n"] * 3
+
+
+def pidfds(pid: int) -> list[str]:
+    names = [f"/proc/{pid}/fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
+    return [name for name in names if os.path.lexists(name) and "pidfd" in os.readlink(name)]
+
+
+@pytest.mark.parametrize("grace", ["1e9", "inf", "nan", "-2", "x"])
+def test_graces_that_cannot_be(keeper: Keeper, grace: str) -> None:
+    id = keeper.start(SLEEPS)
+    fails(keeper.raw("stop", "-t", grace, id), ENGINE_FAILED, grace)
+    assert keeper.status(id)["status"] == "running"
+    assert not (keeper.root / "containers" / id / "stopping").exists()
+
+
 class TestRestartPolicy:
     def test_on_failure_until_it_has_had_enough(self, keeper: Keeper) -> None:
         id = keeper.sh("echo run >> /runs; exit 1", "--restart", "on-failure:3")
