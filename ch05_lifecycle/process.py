@@ -12,6 +12,10 @@ from ch04_images import state
 from ch05_lifecycle import store
 from ch05_lifecycle.store import Stored
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MOMENT = 0.005  # seconds
 SIGNALS = (
     *(
@@ -61,17 +65,24 @@ def open_process(stored: Stored) -> int:
 
     The descriptor is opened first and the start time compared then: from there on, it means this process for ever.
     """
-    known = stored.state()
-    if known["status"] == store.RUNNING:
-        try:
-            pidfd = syscalls.pidfd_open(known["pid"])
-        except SyscallError:
-            pidfd = -1
-        if pidfd >= 0 and start_time(known["pid"]) == known["started_by_kernel"]:
-            return pidfd
-        if pidfd >= 0:
-            os.close(pidfd)
+    pidfd = _pidfd_of(stored.state())
+    if pidfd is not None:
+        return pidfd
     raise EngineError(f"container {state.short(stored.id)}", "it does not run", "`start` it first")
+
+
+def _pidfd_of(known: dict[str, Any]) -> int | None:
+    """A pidfd of the process that a state tells of; None if that does not run any more."""
+    if known["status"] != store.RUNNING:
+        return None
+    try:
+        pidfd = syscalls.pidfd_open(known["pid"])
+    except SyscallError:
+        return None
+    if start_time(known["pid"]) == known["started_by_kernel"]:
+        return pidfd
+    os.close(pidfd)
+    return None
 
 
 def send_signal(stored: Stored, number: int) -> None:
@@ -88,28 +99,28 @@ def send_signal(stored: Stored, number: int) -> None:
 def wait_for_end(stored: Stored) -> int:
     """Wait until a container has ended, and is not restarted by its policy; its exit code. It may be started again at
     once by somebody. Raises GoneError if it was removed then (--rm)."""
-    known = stored.state()
+    known: dict[str, Any] | None = None  # how it was when it was last seen running
     while True:
         now = stored.state()
         if not os.path.exists(stored.record.path()):
             raise store.GoneError(f"container {state.short(stored.id)}", "it was removed when it ended (--rm)")
         runs = now["status"] == store.RUNNING
-        was_started_again = runs and now["started"] != known["started"] and now["restarts"] == known["restarts"]
-        if was_started_again or (now["status"] in (store.CREATED, store.EXITED) and not stored.is_watched()):
+        if (known is not None and runs and _is_another_run(known, now)) or (
+            now["status"] in (store.CREATED, store.EXITED) and not stored.is_watched()
+        ):
             return int(now["exit_code"])
         known = now if runs else known
-        _wait_for_process(stored)
+        pidfd = _pidfd_of(now)
+        if pidfd is None:  # it is on its way down or up
+            time.sleep(MOMENT)
+            continue
+        _ended(pidfd, None)
+        os.close(pidfd)
 
 
-def _wait_for_process(stored: Stored) -> None:
-    """Until it has ended; a moment only if it does not run just now."""
-    try:
-        pidfd = open_process(stored)
-    except EngineError:
-        time.sleep(MOMENT)
-        return
-    _ended(pidfd, None)
-    os.close(pidfd)
+def _is_another_run(known: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether it was started again meanwhile, and not by its restart policy."""
+    return bool(now["started"] != known["started"] and now["restarts"] == known["restarts"])
 
 
 def stop(stored: Stored, seconds: float | None) -> None:

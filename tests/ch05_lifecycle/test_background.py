@@ -306,8 +306,9 @@ class TestRemoveWhenItEnds:
 
 def test_wait_does_not_miss_an_end_that_is_followed_by_a_start(keeper: Keeper) -> None:
     id = keeper.sh(WAITS)
-    for _ in range(5):
-        eventually(lambda: keeper.raw("logs", "-n", "1", id).text == "ready", "the trap")
+    for number in range(5):
+        ready = ["ready"] * (number + 1)
+        eventually(lambda ready=ready: keeper.raw("logs", id).text.split() == ready, "the trap")  # type: ignore[misc]
         waiting = [keeper.engine.host.spawn(keeper.engine.command_line("wait", id)) for _ in range(3)]
         for process in waiting:
             eventually(lambda pid=process.pid: pidfds(pid), "it to wait")  # type: ignore[misc]
