@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.support import leaks
 from tests.support.engines import Engine
-from tests.support.hosts import Word
+from tests.support.hosts import Word, finish
+from tests.support.polling import eventually
 
 
 class Keeper:
@@ -37,6 +39,19 @@ class Keeper:
         state: dict[str, Any] = self.inspect(container)["state"]
         return state
 
+    def remove(self, *ids: str) -> None:
+        """`rm -f`, while we reap: the orphans of killed engines are our children in tests, and as long as one is a
+        zombie, its pid namespace does not end. Elsewhere the machine's init sees to that."""
+        started = self.engine.host.spawn(self.engine.command_line("rm", "-f", *ids))
+
+        def has_ended() -> bool:
+            leaks.reap_orphans_but([started.pid])
+            return started.poll() is not None
+
+        eventually(has_ended, "the removal")
+        result = finish(started)
+        assert result.code == 0, result
+
     def ids(self) -> list[str]:
         path = self.root / "containers"
         return sorted(os.listdir(path)) if path.exists() else []
@@ -47,6 +62,5 @@ def keeper(engine: Engine) -> Iterator[Keeper]:
     keeper = Keeper(engine)
     yield keeper
     if ids := keeper.ids():
-        result = keeper.raw("rm", "-f", *ids)
-        assert result.code == 0, result
+        keeper.remove(*ids)
     assert keeper.raw("ps", "-a", "-q").text == ""

@@ -24,10 +24,7 @@ def kill_after(keeper: Keeper, seconds: float, *words: str) -> None:
     time.sleep(seconds)
     victim.kill()
     victim.wait(60)
-    end = time.monotonic() + 0.1
-    while time.monotonic() < end:  # its orphans die a moment later, and we are their parent: a zombie holds up its
-        leaks.reap_orphans()  # pid namespace. Elsewhere the machine's init sees to that.
-        time.sleep(0.005)
+    leaks.reap_orphans()
 
 
 def check(keeper: Keeper) -> None:
@@ -43,7 +40,7 @@ def clean(keeper: Keeper) -> None:
     """rm -f of everything, and what a container had is gone."""
     ids = keeper.raw("ps", "-a", "-q").text.split()
     if ids:
-        assert keeper.raw("rm", "-f", *ids).code == 0
+        keeper.remove(*ids)
     assert keeper.raw("run", "--rm", "busybox", "true").code == 0  # sweeps
     leaks.reap_orphans()
     eventually(lambda: keeper.ids() == [], "an empty store")

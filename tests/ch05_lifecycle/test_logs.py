@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +64,7 @@ class TestCommand:
         for flags, first in (([], b"old\n"), (["--tail", "0"], b"new\n")):
             follower = keeper.engine.host.spawn(keeper.engine.command_line("logs", "-f", *flags, id))
             if first == b"new\n":
-                time.sleep(0.5)  # it must have looked at the log before the next line comes
+                eventually(lambda pid=follower.pid: has_open(pid, "log"), "it to look")  # type: ignore[misc]
                 keeper.raw("attach", id, input=b"\n")
             assert read_line(follower) == first
             if first == b"old\n":
@@ -112,6 +111,12 @@ class TestCommand:
         keeper.raw("attach", id, input=b"\n")
         keeper.raw("wait", id)
         assert keeper.raw("logs", "--tail", "1", id).text == "after"
+
+
+def has_open(pid: int, name: str) -> bool:
+    """Whether a process has a file of this name open."""
+    links = [f"/proc/{pid}/fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
+    return any(os.path.basename(os.readlink(link)) == name for link in links if os.path.lexists(link))
 
 
 class FullDisk:
