@@ -214,8 +214,10 @@ def overview(commands: Mapping[str, CliCommand], program: str) -> str:
 def usage(program: str, command: CliCommand) -> str:
     """What `--help` prints for one command."""
     lines = []
+    taken = {name for flag in command.flags for name in flag.names}
     for flag in [*command.flags, HELP]:
-        spellings = ", ".join(flag.names) + (f" {flag.value}" if flag.value else "")
+        names = [name for name in flag.names if flag is not HELP or name not in taken]
+        spellings = ", ".join(names) + (f" {flag.value}" if flag.value else "")
         lines.append(f"  {spellings:<32} {flag.help}")
     return "\n".join([f"usage: {program} [FLAG ...] {command.operands}", "", command.summary, "", *lines])
 

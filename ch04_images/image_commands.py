@@ -32,7 +32,7 @@ def import_image(options: Options) -> int:
     state.require_root()
     clean_up_when_interrupted()
     name, path = options.operands
-    if os.path.exists(name) and not os.path.exists(path):
+    if os.path.isfile(name) and not os.path.exists(path):
         raise EngineError("import", f"{name!r} is a file", "the name comes first: import NAME FILE")
     images.full_name(name)  # before hours of download are read
     with _opened(path) as source, Progress("import", _size_of(source)) as progress:

@@ -89,7 +89,7 @@ def test_no_arguments_at_all_print_the_usage(engine: Engine) -> None:
     assert b"usage: " in result.out + result.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["run", "-h"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["help", "run"], ["help"]])
 def test_help_is_no_error(engine: Engine, arguments: list[str]) -> None:
     result = engine.raw(*arguments)
     assert (result.code, result.err) == (0, b"")
