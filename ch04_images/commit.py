@@ -111,8 +111,7 @@ def _mount_read_only(record: ContainerRecord) -> int:
     if record.driver == "aufs":
         from ch02_namespaces import aufs
 
-        options = aufs_options(record).replace("=rw:", "=ro:")
-        return syscalls.pidfd_open(aufs.mount(options, record.path("rootfs")))
+        return syscalls.pidfd_open(aufs.mount(aufs_options(record, "ro"), record.path("rootfs")))
     layers = [record.path("upper"), *(images.layer_directory(id) for id in reversed(record.layers))]
     mount_overlay(layers, record.path("rootfs"))
     return -1

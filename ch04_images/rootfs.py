@@ -158,15 +158,18 @@ class Aufs(Part):
         self._tree = self._guardian = -1
 
 
-def aufs_options(record: ContainerRecord) -> str:
-    """The branches of a container's union. Layers on the disk are in overlayfs' form, so where there are several it is
-    overlayfs that merges the image's, in our mount namespace; the union is between that and the container's own."""
+def aufs_options(record: ContainerRecord, permission: str = "rw") -> str:
+    """The branches of a container's union. permission: of the container's own, "ro" to look at it only.
+
+    Layers on the disk are in overlayfs' form, so where there are several it is overlayfs that merges the image's, in our
+    mount namespace; the union is between that and the container's own.
+    """
     lower = state.place("layers", record.layers[0])
     if len(record.layers) > 1:
         os.chdir(state.place("layers"))
         lower = record.path("work")
         mount_overlay(record.layers[::-1], lower)
-    return f"br:{_escaped(record.path('upper'))}=rw:{_escaped(lower)}=ro"
+    return f"br:{_escaped(record.path('upper'))}={permission}:{_escaped(lower)}=ro"
 
 
 def _escaped(path: str) -> str:

@@ -218,7 +218,7 @@ def run_in_background(options: Options) -> int:
     stored, kept = create_container(options, temporary=options.rm)
     try:
         start_in_background(stored, build)
-    except EngineError:
+    except BaseException:
         os.close(kept)
         store.remove(stored)
         raise

@@ -41,9 +41,11 @@ def list_containers(options: Options) -> int:
     rows = []
     for stored in store.every():
         try:
-            known = stored.state()
+            known, command = stored.state(), stored.settings["command"]
         except store.GoneError:
             continue
+        except (EngineError, KeyError):  # `rm` can still take it away
+            known, command = {"status": "damaged"}, []
         if not options.all and known["status"] not in (store.RUNNING, store.RESTARTING):
             continue
         if options.quiet:
@@ -53,7 +55,7 @@ def list_containers(options: Options) -> int:
             {
                 "container id": stored.id if options.format == "json" else state.short(stored.id),
                 "image": stored.record.image.removesuffix(":latest"),
-                "command": shown_command(stored.settings["command"], short=options.format != "json"),
+                "command": shown_command(command, short=options.format != "json"),
                 "created": f"{shown_time(time.time() - stored.record.created)} ago",
                 "status": shown_status(known),
                 "name": named.get(stored.id, ""),

@@ -376,6 +376,20 @@ def test_environment_from_files(keeper: Keeper, tmp_path: Path) -> None:
     fails(keeper.raw("run", "--env-file", "/nonexistent", "busybox", "env"), ENGINE_FAILED, "/nonexistent")
 
 
+@pytest.mark.parametrize("name", ["state.json", "settings.json"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "\0"])
+def test_a_damaged_record_hides_nobody_else(keeper: Keeper, name: str, text: str) -> None:
+    other = keeper.start(SLEEPS)
+    damaged = keeper.raw("create", "busybox", "true").text
+    (keeper.root / "containers" / damaged / name).write_text(text)
+    shown = keeper.raw("ps", "-a").text
+    assert other[:12] in shown and damaged[:12] in shown and "Damaged" in shown
+    fails(keeper.raw("inspect", damaged), ENGINE_FAILED, "damaged")
+    fails(keeper.raw("start", damaged), ENGINE_FAILED, "damaged")
+    assert keeper.raw("rm", damaged).code == 0
+    assert keeper.raw("exec", other, "true").code == 0
+
+
 def test_start_and_stay_with_it(keeper: Keeper) -> None:
     keeper.raw("create", "--name", "it", "-i", "busybox", "sh", "-c", "echo up; read x; echo got $x; exit 6")
     for number in range(2):
