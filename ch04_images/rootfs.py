@@ -161,8 +161,8 @@ class Aufs(Part):
 def aufs_options(record: ContainerRecord, permission: str = "rw") -> str:
     """The branches of a container's union. permission: of the container's own, "ro" to look at it only.
 
-    Layers on the disk are in overlayfs' form, so where there are several it is overlayfs that merges the image's, in our
-    mount namespace; the union is between that and the container's own.
+    Layers on the disk are in overlayfs' form, so where there are several it is overlayfs that merges the image's, in
+    our mount namespace; the union is between that and the container's own.
     """
     lower = state.place("layers", record.layers[0])
     if len(record.layers) > 1:
