@@ -80,10 +80,12 @@ def send_signal(stored: Stored, number: int) -> None:
         os.close(pidfd)
 
 
-def wait_for_end(stored: Stored) -> int:
+def wait_for_end(stored: Stored, known: dict[str, Any] | None = None) -> int:
     """Wait until a container has ended, and is not restarted by its policy; its exit code. It may be started again at
-    once by somebody. Raises GoneError if it was removed then (--rm)."""
-    known: dict[str, Any] | None = None  # how it was when it was last seen running
+    once by somebody: so nobody waits for its lock, which the next watcher may have taken by then.
+
+    known: how it was when it was last seen running, if it was. Raises GoneError if it was removed then (--rm).
+    """
     while True:
         now = stored.state()
         if not os.path.exists(stored.record.path()):
@@ -120,22 +122,22 @@ def stop(stored: Stored, seconds: float | None) -> None:
 
 
 def _stop(stored: Stored, seconds: float | None) -> None:
-    if not stored.is_watched():
+    while stored.is_watched():
+        stored.mark_stopping()
+        known = stored.state()
+        pidfd = _pidfd_of(known)
+        if pidfd is None:  # it is on its way up or down, or between two restarts
+            time.sleep(MOMENT)
+            continue
+        try:
+            if seconds is None or seconds > 0:
+                _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
+            if not _ended(pidfd, seconds):
+                _signal_if_alive(pidfd, syscalls.SIGKILL)
+        finally:
+            os.close(pidfd)
+        wait_for_end(stored, known)
         return
-    stored.mark_stopping()
-    try:
-        pidfd = open_process(stored)
-    except EngineError:  # it is on its way down, or between two restarts
-        stored.wait()
-        return
-    try:
-        if seconds is None or seconds > 0:
-            _signal_if_alive(pidfd, parse_signal(stored.settings["stop_signal"]))
-        if not _ended(pidfd, seconds):
-            _signal_if_alive(pidfd, syscalls.SIGKILL)
-    finally:
-        os.close(pidfd)
-    stored.wait()
 
 
 def _signal_if_alive(pidfd: int, number: int) -> None:

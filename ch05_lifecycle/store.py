@@ -131,11 +131,6 @@ class Stored:
         """Whether somebody has said so since it was started."""
         return os.path.exists(self.record.path(STOPPING))
 
-    def wait(self) -> dict[str, Any]:
-        """Wait until its watcher has finished; how it is then. Raises GoneError if it was removed then (--rm)."""
-        os.close(self._lock(fcntl.LOCK_SH))
-        return self.state()
-
 
 def new_records(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What containers.create() is to write into the directory of a new container, besides its own record."""

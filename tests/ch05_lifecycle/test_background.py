@@ -163,6 +163,17 @@ class TestStop:
         stops = [keeper.engine.host.spawn(keeper.engine.command_line("stop", id)) for _ in range(8)]
         assert [finish(stop).code for stop in stops] == [0] * 8
 
+    def test_while_others_start_it_all_the_time(self, keeper: Keeper) -> None:
+        """Each stop ends when the run that it has ended is over, whoever has started another one by then."""
+        keeper.raw("create", "--name", "it", "busybox", *SLEEPS)
+        script = 'for i in 1 2 3; do "$@" start it; "$@" stop -t 0 it; "$@" restart -t 0 it; done >/dev/null 2>&1'
+        words = ["sh", "-c", script, "sh", *keeper.engine.command_line()]
+        storm = [keeper.engine.host.spawn(words) for _ in range(6)]
+        for process in storm:
+            finish(process)
+        assert keeper.raw("stop", "-t", "0", "it").code == 0
+        assert keeper.status("it")["status"] == "exited"
+
     def test_kill_with_a_signal(self, keeper: Keeper) -> None:
         id = keeper.sh("trap 'echo got' HUP; trap 'exit 9' USR2; echo ready; while :; do sleep 0.02; done")
         eventually(lambda: "ready" in keeper.raw("logs", id).text, "the traps")
