@@ -10,21 +10,14 @@ import pytest
 
 from tests.ch05_lifecycle.conftest import Keeper
 from tests.support import leaks, processes
+from tests.support.engines import INCREMENTS
 from tests.support.hosts import finish
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 SCRIPT = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
-ROUNDS = 20
-
-
-def kill_after(keeper: Keeper, seconds: float, *words: str) -> None:
-    """Run a command and SIGKILL it, whatever it is doing then."""
-    victim = keeper.engine.host.spawn(keeper.engine.command_line(*words))
-    time.sleep(seconds)
-    victim.kill()
-    victim.wait(60)
-    leaks.reap_orphans()
+SHARES = 7  # of the steps are taken by an increment, each its own
+MOST_STEPS = 2000
 
 
 def check(keeper: Keeper) -> None:
@@ -47,23 +40,50 @@ def clean(keeper: Keeper) -> None:
     assert os.listdir(keeper.root / "names") == []
 
 
-@pytest.mark.parametrize("command", ["run", "run -d", "create", "start", "stop", "rm", "exec", "restart", "kill"])
-def test_killed_at_random_moments(keeper: Keeper, command: str) -> None:
-    random.seed(command)
-    for number in range(ROUNDS):
-        name = f"it{number}"
-        moment = random.random() * 0.15
-        if command.startswith("run"):
-            kill_after(keeper, moment, *command.split(), "--name", name, "busybox", "sh", "-c", SCRIPT)
-        elif command == "create":
-            kill_after(keeper, moment, "create", "--name", name, "busybox", "true")
-        else:
-            stopped = command in ("start", "rm")
-            keeper.raw(*(["create"] if stopped else ["run", "-d"]), "--name", name, "busybox", "sh", "-c", SCRIPT)
-            kill_after(keeper, moment, command, name, *(["true"] if command == "exec" else []))
-        if number % 5 == 4:
-            check(keeper)
-    clean(keeper)
+COMMANDS = {
+    "run": ["run", "--name", "it", "busybox", "true"],
+    "run -d": ["run", "-d", "--name", "it", "busybox", "sh", "-c", SCRIPT],
+    "create": ["create", "--name", "it", "busybox", "true"],
+    "start": ["start", "it"],
+    "exec": ["exec", "it", "true"],
+    "stop": ["stop", "-t", "5", "it"],
+    "kill": ["kill", "it"],
+    "restart": ["restart", "-t", "5", "it"],
+    "rename": ["rename", "it", "it2"],
+    "commit": ["commit", "it", "image"],
+    "rm": ["rm", "it"],
+    "rm -f": ["rm", "-f", "it"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_at_each_step(keeper: Keeper, command: str) -> None:
+    """Between any two system calls. Each increment takes its own share of the steps."""
+    share = INCREMENTS.index(keeper.engine.increment)
+    kills_at_each_step(keeper, command, range(share, MOST_STEPS, SHARES))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("MYDOCKER_TEST_ALL_STEPS"), reason="takes minutes: MYDOCKER_TEST_ALL_STEPS=1")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_at_every_single_step(keeper: Keeper, command: str) -> None:
+    kills_at_each_step(keeper, command, range(1, MOST_STEPS))
+
+
+def kills_at_each_step(keeper: Keeper, command: str, steps: range) -> None:
+    for step in steps:
+        if command in ("start", "rm"):
+            keeper.raw("create", "--name", "it", "busybox", "sh", "-c", SCRIPT)
+        elif "--name" not in COMMANDS[command]:
+            keeper.sh(SCRIPT, "--name", "it")
+        was_killed = keeper.engine.kill_at(step, *COMMANDS[command])
+        leaks.reap_orphans()
+        check(keeper)
+        clean(keeper)
+        if not was_killed:
+            assert step > SHARES, "nothing was ever killed"
+            return
+    raise AssertionError(f"more than {MOST_STEPS} steps")
 
 
 def test_kill_everything_at_random(keeper: Keeper) -> None:
