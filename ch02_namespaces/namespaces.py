@@ -125,21 +125,47 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
     first, in this order; cgroup: descriptor of a version 2 cgroup to be born in.
     Signals wait until the child has left our handlers behind. Raises SyscallError.
     """
-    if join:
-        return _spawn_joined(flags, child, join, cgroup)
+    kinds = {descriptor: syscalls.namespace_kind(descriptor) for descriptor in join}
+    if syscalls.CLONE_NEWUSER in kinds.values():
+        return _spawn_below(flags, child, join, cgroup)
+    pid_namespaces = [descriptor for descriptor in join if kinds[descriptor] == syscalls.CLONE_NEWPID]
+    others = [descriptor for descriptor in join if descriptor not in pid_namespaces]
     blocked = syscalls.block_signals(syscalls.SIGNALS)
     try:
-        pid, pidfd = syscalls.clone3(flags, cgroup)
-        if pid == 0:
-            _be_child(child)
+        with _BirthPlace(pid_namespaces):
+            pid, pidfd = syscalls.clone3(flags, cgroup)
+            if pid == 0:
+                _be_child(child, others)
     finally:
         syscalls.block_signals(blocked)
     return Process(pid, pidfd)
 
 
-def _be_child(child: Callable[[], int]) -> None:
+class _BirthPlace:
+    """The pid namespace that our children are born in, for a while: the only kind that a process cannot enter itself.
+
+    setns(2) with it moves the caller's children alone, and can be taken back.
+    """
+
+    def __init__(self, pid_namespaces: Sequence[int]) -> None:
+        self._theirs = pid_namespaces
+        self._ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC) if pid_namespaces else -1
+
+    def __enter__(self) -> None:
+        for descriptor in self._theirs:
+            syscalls.setns(descriptor, syscalls.CLONE_NEWPID)
+
+    def __exit__(self, *_: object) -> None:
+        if self._ours >= 0:
+            syscalls.setns(self._ours, syscalls.CLONE_NEWPID)
+            os.close(self._ours)
+
+
+def _be_child(child: Callable[[], int], join: Sequence[int] = ()) -> None:
     code = 1
     try:
+        for descriptor in join:
+            syscalls.setns(descriptor)
         syscalls.default_signals()
         syscalls.block_signals(())
         code = child()
@@ -149,12 +175,13 @@ def _be_child(child: Callable[[], int]) -> None:
         os._exit(code)  # never back into the parent's code: two of us would run it
 
 
-def _spawn_joined(flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None) -> Process:
-    """Enter the given namespaces in a helper process and clone from there.
+def _spawn_below(flags: int, child: Callable[[], int], join: Sequence[int], cgroup: int | None) -> Process:
+    """Enter the given namespaces in a helper process and clone from there: a user namespace among them is to own the
+    new ones, and gives the right to enter the others.
 
-    We must not enter them ourselves (our own mounts and network would be gone), so the helper does, and makes its child
-    ours by CLONE_PARENT. It tells us the child's pid; as its own pid namespace is still ours (setns(2) moves only its
-    children), the number means the same to us.
+    We must not enter it ourselves (there is no way back), so the helper does, and makes its child ours by CLONE_PARENT.
+    It tells us the child's pid; as its own pid namespace is still ours (setns(2) moves only its children), the number
+    means the same to us.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
 

@@ -68,6 +68,9 @@ RESOLVE_IN_ROOT = 0x10
 
 LAST_DESCRIPTOR = 0xFFFFFFFF
 
+# linux/nsfs.h
+NS_GET_NSTYPE = 0xB703
+
 # linux/prctl.h, asm-generic/ioctls.h
 PR_SET_PDEATHSIG = 1
 TIOCSCTTY = 0x540E
@@ -103,6 +106,7 @@ HINTS = {
         errnos.EPERM,
     ): "new namespaces need root, or a user namespace; `doctor` says what this kernel allows",
     ("unshare", errnos.EINVAL): "this kernel lacks that namespace, or the process has more than one thread",
+    ("ioctl", errnos.ENOTTY): "to join takes a descriptor of a namespace; a terminal's calls take a terminal",
     ("setns", errnos.EINVAL): "mount and user namespaces can only be joined by a process with one thread",
     (
         "mount",
@@ -255,6 +259,11 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int = 0) -> None:
     """Join a namespace by descriptor: setns(2). The descriptor is of /proc/PID/ns/*, or a pidfd with `kind` flags."""
     _checked("setns", _libc.setns(descriptor, kind), descriptor, ("CLONE_", kind))
+
+
+def namespace_kind(descriptor: int) -> int:
+    """The CLONE_NEW* flag of a namespace's kind: ioctl_nsfs(2), NS_GET_NSTYPE. ENOTTY for what is no namespace."""
+    return _python("ioctl", lambda: fcntl.ioctl(descriptor, NS_GET_NSTYPE), descriptor, ("NS_GET_", NS_GET_NSTYPE))
 
 
 def pidfd_open(pid: int) -> int:

@@ -1,8 +1,8 @@
 """`exec`: one more process in a container that runs. Book section 5.4.
 
 The book needs C for this: a Go program has threads before its first line runs, and setns(2) refuses to move a process
-with threads into another mount or user namespace. A Python program has one thread, unless it makes more. A helper joins
-the namespaces and forks there (namespaces.spawn), because a pid namespace takes only children.
+with threads into another mount or user namespace. A Python program has one thread, unless it makes more. The child
+joins all namespaces but one by itself: into a pid namespace one must be born (namespaces.spawn).
 """
 
 from __future__ import annotations
