@@ -1,0 +1,135 @@
+"""What containers find names by: /etc/hosts, /etc/resolv.conf, /etc/hostname, each a file of their own. Section 6.5.
+
+The names of the other containers stand in /etc/hosts: hosts(5). Docker runs a DNS server in every container's network
+for them. A file needs no process that could die, answers without a packet, and works in every image; what it cannot do
+is to give several containers one name and take turns. It is rewritten whenever somebody joins or leaves.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.locks import locked
+from ch04_images import state
+from ch04_images.volumes import Volume
+from ch06_network import endpoints, network
+from ch06_network.network import Network
+from ch06_network.subnets import parse_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ch06_network.endpoints import Endpoint
+
+TARGETS = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
+HEAD = "hosts.head"
+LOCALHOST = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+RESOLVER, SYSTEMD_RESOLVER = "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
+
+
+def volumes_of(id: str, taken: Sequence[str]) -> list[Volume]:
+    """The files of a container as volumes, but for those in whose place the user puts others."""
+    return [
+        Volume(state.place("containers", id, name), target, False)
+        for name, target in TARGETS.items()
+        if target not in taken
+    ]
+
+
+def parse_extra_host(text: str) -> str:
+    """Read what --add-host says, NAME:ADDRESS; for Flag.convert. Raises EngineError."""
+    name, colon, address = text.partition(":")
+    if not name or not colon or any(character.isspace() for character in name):
+        raise EngineError(repr(text), "it is no name and address", "--add-host NAME:ADDRESS")
+    return f"{name}:{parse_address(address.strip('[]'))}"
+
+
+def write_fixed_files(id: str, hostname: str, servers: Sequence[str], extra: Sequence[str]) -> None:
+    """Write what does not change while a container runs. extra: what --add-host says."""
+    pairs = [item.partition(":") for item in extra]
+    head = LOCALHOST + "".join(f"{address}\t{name}\n" for name, _, address in pairs)
+    write(id, HEAD, head)
+    write(id, "hosts", head)
+    write(id, "hostname", f"{hostname}\n")
+    write(id, "resolv.conf", resolver_configuration(servers))
+
+
+def resolver_configuration(servers: Sequence[str]) -> str:
+    """The content of resolv.conf(5): these name servers, or the host's.
+
+    A server at a loopback address is the host's own, and cannot be reached from another network namespace; behind that
+    of systemd-resolved, there is a file with the real ones.
+    """
+    if servers:
+        return "".join(f"nameserver {server}\n" for server in servers)
+    lines = _lines(RESOLVER)
+    if "nameserver 127.0.0.53" in lines:
+        lines = _lines(SYSTEMD_RESOLVER)
+    kept = [line for line in lines if not line.startswith(("nameserver 127.", "nameserver ::1", "#"))]
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return [" ".join(line.split()) for line in file if line.strip()]
+    except OSError:  # a host without one
+        return []
+
+
+def refresh(one: Network) -> None:
+    """Rewrite /etc/hosts of all containers of a network: each sees who is in any of its own. Raises EngineError."""
+    with locked(state.place("networks"), fcntl.LOCK_EX):
+        members = {known.name: endpoints.every(known) for known in network.every()}
+        lines = {known.name: lines_of(known, members[known.name]) for known in network.every()}
+        for endpoint in members.get(one.name, []):
+            id = endpoint.container
+            own = [name for name, others in members.items() if any(other.container == id for other in others)]
+            write(id, "hosts", _read(id, HEAD) + "".join(lines[name] for name in own))
+
+
+def lines_of(one: Network, members: Sequence[Endpoint]) -> str:
+    """A line for each address of a network: hosts(5)."""
+    here = [(str(address), endpoint.names) for endpoint in members for address in endpoint.addresses]
+    return "".join(f"{address}\t{' '.join(names)}\n" for address, names in [*here, *remote_names(one)])
+
+
+def remote_names(one: Network) -> list[tuple[str, list[str]]]:
+    """Address and names of the containers on other hosts, as far as this host knows them."""
+    path = one.path("remote.json")
+    if not os.path.exists(path):
+        return []
+    return [(address, names) for address, names in state.read_record(path)["names"]]
+
+
+def write(id: str, name: str, text: str) -> None:
+    """Write a file of a container in its place, because it is mounted there: with one call, and it never becomes
+    shorter, so that whoever reads it at this moment finds no half of a line."""
+    path = state.place("containers", id, name)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:  # the container has just been removed
+        return
+    try:
+        data = os.fsencode(text)
+        os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size, b"\n"), 0)
+    finally:
+        os.close(descriptor)
+
+
+def _read(id: str, name: str) -> str:
+    try:
+        with open(state.place("containers", id, name), errors="surrogateescape") as file:
+            return file.read().rstrip("\n") + "\n"
+    except FileNotFoundError:
+        return LOCALHOST
