@@ -146,6 +146,10 @@ class Terminal(Part):
         except OSError:  # the user's terminal is gone
             keys = b""
         self._keys_open = bool(keys)
+        self._type(keys)
+
+    def _type(self, keys: bytes) -> None:
+        """Pass on what the user has typed."""
         self._to_container += keys
         self._send_keys()
 

@@ -57,13 +57,28 @@ def count_lines(stored: Stored) -> int:
     return sum(1 for _ in logs.read(stored.record.path("log")))
 
 
+class DetachKeys:
+    """Finds ctrl-p ctrl-q among the keys, also when they come one by one."""
+
+    def __init__(self) -> None:
+        self.has_left = False
+        self._held = b""
+
+    def passed(self, keys: bytes) -> bytes:
+        """Which of these keys are for the container. A ctrl-p at the end is held back until the next key has come."""
+        before, found, _ = (self._held + keys).partition(DETACH)
+        self.has_left = bool(found)
+        self._held = DETACH[:1] if before.endswith(DETACH[:1]) and not found else b""
+        return before.removesuffix(self._held)
+
+
 class Keyboard:
     """Standard input, on its way into a container."""
 
     def __init__(self, stored: Stored) -> None:
-        self.has_left = False
         self._target = -1
-        self._last = self._waiting = b""
+        self._waiting = b""
+        self._detach_keys = DetachKeys()
         self._terminal: Terminal | None = None
         if stored.settings["interactive"]:
             self._target = _open_fifo(stored.record.path("stdin"))
@@ -72,16 +87,19 @@ class Keyboard:
             self._terminal.raw()
             set_window_size(stored)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the user has typed ctrl-p ctrl-q."""
+        return self._detach_keys.has_left
+
     def pass_on(self) -> None:
         """Pass on what has been typed, after waiting a moment for it. More is read when that has been taken."""
         listens = self._terminal is not None or self._target >= 0
         ready, _, _ = select.select([0] if listens and not self._waiting else [], [], [], MOMENT)
         if ready:
             keys = os.read(0, 4096)
-            self.has_left = self._terminal is not None and DETACH in self._last + keys
-            self._last = keys[-1:]
-            self._waiting = keys
-            if not keys or self.has_left:
+            self._waiting = self._detach_keys.passed(keys) if self._terminal is not None else keys
+            if not keys:
                 self.close()
                 return
         if self._target >= 0 and self._waiting:

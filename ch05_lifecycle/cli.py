@@ -190,6 +190,8 @@ def run_command(options: Options) -> int:
     store.sweep()
     if options.detach:
         return run_in_background(options)
+    if options.tty and options.interactive:
+        return run_at_terminal(options)
     streams = images_cli.streams_of(options)
     foreground = Foreground(streams)
     stored, kept = create_container(options, temporary=options.rm)
@@ -211,6 +213,23 @@ def run_command(options: Options) -> int:
 
 def _nothing() -> None:
     return
+
+
+def run_at_terminal(options: Options) -> int:
+    """`run -ti`: in the foreground until it ends, or the user leaves it there; its exit code, or 0."""
+    from ch05_lifecycle import detach  # it needs sockets: 5 ms
+
+    front = detach.Front()
+    foreground = Foreground(front)
+    stored, front.lock = create_container(options, temporary=options.rm)
+    try:
+        console = detach.KeptConsole(stored.record.path("stdin"))
+        container = container_of(stored, console)
+        return run_in_foreground(container, foreground, options, detach.run_stored(stored, container, front, console))
+    finally:
+        front.close()
+        if not front.has_keeper:
+            detach.clean_up(stored)
 
 
 def run_in_background(options: Options) -> int:

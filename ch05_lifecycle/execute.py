@@ -88,30 +88,51 @@ class JoinCgroup(Part):
 
 def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
     """Run a command in a container; its exit code, or 0 at once with --detach."""
-    given = environment_of(options)
-    command = Command(argv, {**stored.settings["environment"], **given})
+    command = Command(argv, {**stored.settings["environment"], **environment_of(options)})
+    if options.tty and options.interactive and not options.detach:
+        return _execute_at_terminal(stored, command, options)
     streams = streams_of(options)
-    parts = [
-        JoinNamespaces(stored),
-        JoinCgroup(stored),
-        WorkingDirectory(options.workdir or stored.settings["directory"] or "/"),
-        streams,
-        User(options.user or stored.settings["user"] or "0", sets_home="HOME" not in given),
-    ]
-    container = Container(stored.id, command, [*parts, DieWithEngine()])
+    container = _container_of(stored, command, options, streams)
     if options.detach:
         in_background(lambda started: _run_unseen(container, started))
         return 0
     return run(container, Foreground(streams).attend)
 
 
-def _run_unseen(container: Container, started: Callable[[], None]) -> None:
+def _container_of(stored: Stored, command: Command, options: Options, streams: Part) -> Container:
+    sets_home = "HOME" not in environment_of(options)
+    parts = [
+        JoinNamespaces(stored),
+        JoinCgroup(stored),
+        WorkingDirectory(options.workdir or stored.settings["directory"] or "/"),
+        streams,
+        User(options.user or stored.settings["user"] or "0", sets_home=sets_home),
+        DieWithEngine(),
+    ]
+    return Container(stored.id, command, parts)
+
+
+def _execute_at_terminal(stored: Stored, command: Command, options: Options) -> int:
+    """The user may leave it there: see detach."""
+    from ch05_lifecycle import detach
+
+    front = detach.Front()
+    foreground = Foreground(front)
+    console = detach.KeptConsole(None, is_console=False)
+    container = _container_of(stored, command, options, console)
+    keeper = detach.Keeper(front.keepers_line, console)
+    return detach.run(
+        container, front, foreground.attend, lambda started: _run_unseen(container, started, keeper.attend)
+    )
+
+
+def _run_unseen(container: Container, started: Callable[[], None], attend: Callable[[Container], int] = wait) -> None:
     """Whoever has a child must wait for it: as long as it is a zombie, its pid namespace cannot end."""
     create(container)
     start(container)
     started()
     try:
-        wait(container)
+        attend(container)
     finally:
         delete(container)
 

@@ -65,8 +65,8 @@ class LoggedConsole(Console):
 
     section = "5.3"
 
-    def __init__(self, fifo: str | None) -> None:
-        super().__init__(interactive=False)
+    def __init__(self, fifo: str | None, is_console: bool = True) -> None:
+        super().__init__(interactive=False, is_console=is_console)
         self._fifo = fifo
         self.readers: dict[int, str] = {}
         self.keys = -1
@@ -74,6 +74,10 @@ class LoggedConsole(Console):
     def connect(self) -> None:
         """Take the terminal that the child has made."""
         super().connect()
+        self.listen()
+
+    def listen(self) -> None:
+        """Begin to read what it prints, and what `attach` types."""
         self.readers[self.master] = "stdout"
         if self._fifo is not None:
             make_fifo(self._fifo)

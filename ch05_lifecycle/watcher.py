@@ -28,7 +28,7 @@ from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 CHUNK = 1 << 16
 FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0  # seconds between restarts, and when the count begins anew
@@ -54,13 +54,14 @@ def _watch(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], 
         os.close(held)
 
 
-def in_background(work: Callable[[Callable[[], None]], None]) -> None:
-    """Do some work in a process of its own, which has nothing of ours; returns when the work calls what it is given.
+def in_background(work: Callable[[Callable[[], None]], None], keep: Iterable[int] = ()) -> None:
+    """Do some work in a process of its own, which has nothing of ours but the descriptors in `keep`; returns when the
+    work calls what it is given.
 
     Raises EngineError if it fails before that.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    process = namespaces.spawn(0, lambda: _be_in_background(work, writer))
+    process = namespaces.spawn(0, lambda: _be_in_background(work, writer, keep))
     os.close(writer)
     report = b""
     while piece := os.read(reader, 65536):
@@ -71,10 +72,10 @@ def in_background(work: Callable[[Callable[[], None]], None]) -> None:
         raise EngineError(*marshal.loads(report))
 
 
-def _be_in_background(work: Callable[[Callable[[], None]], None], report: int) -> int:
+def _be_in_background(work: Callable[[Callable[[], None]], None], report: int, keep: Iterable[int]) -> int:
     os.setsid()
     os.chdir("/")
-    leave_streams(keep={report})
+    leave_streams(keep={report, *keep})
     listening = True
 
     def started() -> None:
@@ -85,11 +86,17 @@ def _be_in_background(work: Callable[[Callable[[], None]], None], report: int) -
     try:
         work(started)
     except BaseException as error:
-        known = (error.what, error.why, error.hint, error.exit_code) if isinstance(error, EngineError) else None
         if listening:  # later, the container's state says how it ended
-            os.write(report, marshal.dumps(known or (type(error).__name__, str(error), "", ENGINE_FAILED)))
+            os.write(report, marshal.dumps(described(error)))
         return 1
     return 0
+
+
+def described(error: BaseException) -> tuple[str, str, str, int]:
+    """What another process needs to raise an error again, as EngineError(*…)."""
+    if isinstance(error, EngineError):
+        return error.what, error.why, error.hint, error.exit_code
+    return type(error).__name__, str(error), "", ENGINE_FAILED
 
 
 def leave_streams(keep: set[int]) -> None:
@@ -130,7 +137,7 @@ def _supervise(
     while True:
         container, streams = build(stored)
         begin = time.monotonic()
-        code = run_once(stored, container, Pump(stored, streams).attend, started)
+        code = run_once(stored, container, Pump(log_of(stored), streams).attend, started)
         started = _nothing
         if not should_restart(stored, code, count):
             return
@@ -212,11 +219,16 @@ def finish(stored: Stored) -> None:
         names.release(stored.id)
 
 
-class Pump:
-    """Writes what a container prints into its log."""
+def log_of(stored: Stored) -> LogWriter:
+    """What writes a container's log. There may be one at a time."""
+    return LogWriter(stored.record.path("log"), LOG_BYTES, LOG_FILES)
 
-    def __init__(self, stored: Stored, streams: Logged) -> None:
-        self._log = LogWriter(stored.record.path("log"), LOG_BYTES, LOG_FILES)
+
+class Pump:
+    """Writes what a container prints into its log; without one, drops it."""
+
+    def __init__(self, log: LogWriter | None, streams: Logged) -> None:
+        self._log = log
         self._streams = streams
         self._keys = -1
 
@@ -236,7 +248,8 @@ class Pump:
         for descriptor in self._streams.readers:
             while self._take(descriptor):
                 continue
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
         return process.exit_code
 
     def _register(self, pidfd: int) -> select.poll:
@@ -259,7 +272,7 @@ class Pump:
             if error.errno != errno.EIO:  # a terminal whose last program has gone
                 raise
             return False
-        if data:
+        if data and self._log is not None:
             self._log.add(self._streams.readers[descriptor], data)
         return bool(data)
 

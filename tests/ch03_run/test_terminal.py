@@ -42,7 +42,7 @@ def shell(engine: Engine) -> Terminal:
 
 def job_has_the_terminal(terminal: Terminal) -> bool:
     """Whether the shell has given its terminal to a job: until then, the shell itself takes the keys' signals."""
-    inside = processes.descendants(terminal.process.pid)
+    inside = processes.inside(terminal.process.pid)
     if len(inside) != 2:
         return False
     group, owner = processes.foreground_group(inside[1])

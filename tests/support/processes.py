@@ -49,6 +49,12 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def inside(pid: int) -> list[int]:
+    """Descendants in another pid namespace than ours, such as a container's."""
+    ours = os.readlink("/proc/self/ns/pid")
+    return [other for other in descendants(pid) if os.readlink(f"/proc/{other}/ns/pid") != ours]
+
+
 def zombies(pid: int) -> list[int]:
     """Ended children whose exit code nobody has fetched."""
     found = [(other, _stat(other)) for other in all_pids()]
