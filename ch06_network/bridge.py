@@ -35,8 +35,12 @@ class BridgeDriver:
     """The driver of networks on one host, and what those of networks across hosts have in common."""
 
     name = "bridge"
-    wants: Sequence[str] = ()
-    """The options that it needs."""
+    options: Sequence[str] = ()
+    """The options that it knows."""
+
+    def default_mtu(self, options: dict[str, Any]) -> int:
+        """What packets fit, in bytes, if nobody says."""
+        return network.MTU
 
     def create(
         self, name: str, subnets: Sequence[tuple[Subnet, Address]], mtu: int, internal: bool, options: dict[str, Any]

@@ -51,9 +51,14 @@ class Endpoint:
         self.ports = list(ports)
 
     @property
+    def number(self) -> int:
+        """That of its interface: 0 for eth0."""
+        return int(self.interface.removeprefix("eth"))
+
+    @property
     def cable(self) -> str:
         """The end of its veth on the host, named after the container."""
-        return f"v{self.container[:10]}.{self.interface.removeprefix('eth')}"
+        return f"v{self.container[:10]}.{self.number}"
 
     @property
     def mac(self) -> bytes:
@@ -99,7 +104,7 @@ def every(one: Network) -> list[Endpoint]:
 def of_container(id: str) -> list[Endpoint]:
     """All endpoints of a container, by interface."""
     found = (read(one, id) for one in network.every())
-    return sorted((endpoint for endpoint in found if endpoint is not None), key=lambda endpoint: endpoint.interface)
+    return sorted((endpoint for endpoint in found if endpoint is not None), key=lambda endpoint: endpoint.number)
 
 
 def _entries(one: Network) -> list[str]:
@@ -137,14 +142,26 @@ def allocate(
             addresses = _addresses(one, id, wanted)
             endpoint = Endpoint(id, one.name, interface, addresses, names, ports)
             try:
-                os.makedirs(one.path("endpoints"), exist_ok=True)
-                state.write_record(one.path("endpoints", f"{id}.json"), endpoint.record(), durable=False)
+                _write(one, endpoint)
             except BaseException:
                 _release(one, id, addresses)
                 raise
             return endpoint
     except FileNotFoundError:
         raise EngineError(f"network {one.name}", "it has just been removed") from None
+
+
+def rename(one: Network, endpoint: Endpoint, name: str) -> None:
+    """Give an endpoint another first name. Raises EngineError."""
+    with locked(one.path(), fcntl.LOCK_EX):
+        if read(one, endpoint.container) is not None:
+            endpoint.names[0] = name
+            _write(one, endpoint)
+
+
+def _write(one: Network, endpoint: Endpoint) -> None:
+    os.makedirs(one.path("endpoints"), exist_ok=True)
+    state.write_record(one.path("endpoints", f"{endpoint.container}.json"), endpoint.record(), durable=False)
 
 
 def _addresses(one: Network, id: str, wanted: Sequence[Address]) -> list[Address]:

@@ -34,7 +34,7 @@ ff00::\tip6-mcastprefix
 ff02::1\tip6-allnodes
 ff02::2\tip6-allrouters
 """
-RESOLVER, SYSTEMD_RESOLVER = "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
+HOSTS, RESOLVER, SYSTEMD_RESOLVER = "/etc/hosts", "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
 
 
 def volumes_of(id: str, taken: Sequence[str]) -> list[Volume]:
@@ -54,14 +54,18 @@ def parse_extra_host(text: str) -> str:
     return f"{name}:{parse_address(address.strip('[]'))}"
 
 
-def write_fixed_files(id: str, hostname: str, servers: Sequence[str], extra: Sequence[str]) -> None:
-    """Write what does not change while a container runs. extra: what --add-host says."""
+def write_fixed_files(id: str, hostname: str, servers: Sequence[str], extra: Sequence[str], of_host: bool) -> None:
+    """Write what does not change while a container runs.
+
+    servers, extra: what --dns and --add-host say; of_host: it has the host's own network, and so what the host has.
+    """
     pairs = [item.partition(":") for item in extra]
-    head = LOCALHOST + "".join(f"{address}\t{name}\n" for name, _, address in pairs)
+    base = _read_text(HOSTS) if of_host else LOCALHOST
+    head = base + "".join(f"{address}\t{name}\n" for name, _, address in pairs)
     write(id, HEAD, head)
     write(id, "hosts", head)
-    write(id, "hostname", f"{hostname}\n")
-    write(id, "resolv.conf", resolver_configuration(servers))
+    write(id, "hostname", f"{os.uname().nodename if of_host else hostname}\n")
+    write(id, "resolv.conf", _read_text(RESOLVER) if of_host and not servers else resolver_configuration(servers))
 
 
 def resolver_configuration(servers: Sequence[str]) -> str:
@@ -80,20 +84,35 @@ def resolver_configuration(servers: Sequence[str]) -> str:
 
 
 def _lines(path: str) -> list[str]:
+    return [" ".join(line.split()) for line in _read_text(path).splitlines() if line.strip()]
+
+
+def _read_text(path: str) -> str:
+    """The text of a file of this host; empty if it has none."""
     try:
         with open(path, errors="surrogateescape") as file:
-            return [" ".join(line.split()) for line in file if line.strip()]
-    except OSError:  # a host without one
-        return []
+            return file.read()
+    except OSError:
+        return ""
 
 
 def refresh(one: Network) -> None:
-    """Rewrite /etc/hosts of all containers of a network: each sees who is in any of its own. Raises EngineError."""
+    """Rewrite /etc/hosts of all containers of a network. Raises EngineError."""
+    _rewrite([endpoint.container for endpoint in endpoints.every(one)])
+
+
+def refresh_container(id: str) -> None:
+    """Rewrite /etc/hosts of one container. Raises EngineError."""
+    _rewrite([id])
+
+
+def _rewrite(ids: Sequence[str]) -> None:
+    """Each container finds those that are in one of its networks."""
     with locked(state.place("networks"), fcntl.LOCK_EX):
-        members = {known.name: endpoints.every(known) for known in network.every()}
-        lines = {known.name: lines_of(known, members[known.name]) for known in network.every()}
-        for endpoint in members.get(one.name, []):
-            id = endpoint.container
+        networks = network.every()
+        members = {one.name: endpoints.every(one) for one in networks}
+        lines = {one.name: lines_of(one, members[one.name]) for one in networks}
+        for id in ids:
             own = [name for name, others in members.items() if any(other.container == id for other in others)]
             write(id, "hosts", _read(id, HEAD) + "".join(lines[name] for name in own))
 

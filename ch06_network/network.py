@@ -94,6 +94,11 @@ def _names() -> list[str]:
         return []
 
 
+def exists(name: str) -> bool:
+    """Whether there is a network of this name."""
+    return os.path.exists(state.place("networks", name, "network.json"))
+
+
 def read(name: str) -> Network:
     """The network of this name. Raises EngineError."""
     return Network(name, state.read_record(state.place("networks", name, "network.json")))
