@@ -231,6 +231,8 @@ def plug(one: Network, endpoint: Endpoint, namespace: int, is_default: bool) -> 
                 raise
             host.delete_link(endpoint.cable)  # left by an engine that was killed
             host.add_veth(endpoint.cable, bridge, one.mtu, endpoint.interface, namespace, endpoint.mac)
+        if endpoint.ports:  # it may reach itself by its published port
+            host.reflect(endpoint.cable)
     with Netlink(namespace) as inside:
         index = inside.index_of(endpoint.interface)
         inside.set_up(LOOPBACK)

@@ -31,11 +31,12 @@ NLMSG_ERROR = 2
 NLMSGERR_ATTR_MSG = 1
 
 # linux/rtnetlink.h, linux/if.h, linux/sockios.h, linux/if_link.h, linux/if_addr.h, linux/veth.h
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 18, 20, 24
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 18, 19, 20, 24
 IFF_UP, SIOCGIFFLAGS = 0x1, 0x8913
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
+AF_BRIDGE, IFLA_PROTINFO, IFLA_BRPORT_MODE, NLA_F_NESTED = 7, 12, 4, 0x8000
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
 IFA_F_NODAD = 0x2
 RTA_OIF, RTA_GATEWAY = 4, 5
@@ -49,6 +50,7 @@ NAMES = {
     RTM_NEWLINK: "RTM_NEWLINK",
     RTM_DELLINK: "RTM_DELLINK",
     RTM_GETLINK: "RTM_GETLINK",
+    RTM_SETLINK: "RTM_SETLINK",
     RTM_NEWADDR: "RTM_NEWADDR",
     RTM_NEWROUTE: "RTM_NEWROUTE",
 }
@@ -92,6 +94,12 @@ class Netlink:
         data = _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, far))
         body += _attribute(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
         self._request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, "veth", name, f"peer {peer}", f"master {bridge}")
+
+    def reflect(self, name: str) -> None:
+        """Let a bridge send packets back through this port of it ("hairpin"): bridge(8). Raises SyscallError."""
+        body = struct.pack(LINK, AF_BRIDGE, 0, self.index_of(name), 0, 0)
+        body += _attribute(IFLA_PROTINFO | NLA_F_NESTED, _attribute(IFLA_BRPORT_MODE, b"\1"))
+        self._request(RTM_SETLINK, 0, body, name, "hairpin on")
 
     def delete_link(self, name: str) -> None:
         """Remove a device, with its other end if it has one. Raises SyscallError: ENODEV."""

@@ -131,11 +131,12 @@ def create(
     mtu: int = MTU,
     internal: bool = False,
     options: dict[str, Any] | None = None,
+    id: str = "",
 ) -> Network:
-    """Put a network into the store. Raises EngineError if there is one of this name."""
+    """Put a network into the store. id: a fresh one if it is empty. Raises EngineError if there is one of this name."""
     check_name(name)
     check_mtu(mtu, [subnet for subnet, _ in subnets])
-    id = state.new_id()
+    id = id or state.new_id()
     record = {
         "id": id,
         "driver": driver,

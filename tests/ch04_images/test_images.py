@@ -212,7 +212,7 @@ def test_import_killed_at_each_step(engine: Engine) -> None:
                 (layer,) = images.find("victim").layers
                 assert len(os.listdir(images.layer_directory(layer))) == 20
             assert engine.raw("rmi", "victim").code == 0
-    assert outcomes == {(True, False), (True, True), (False, True)}
+    assert {(True, False), (False, True)} <= outcomes
     with state_root(engine.host.root):
         assert set(store(engine)[1]) == {layer for image in images.every() for layer in image.layers}
 

@@ -142,7 +142,7 @@ def test_dead_owners_lose_theirs(tmp_path: Path) -> None:
     assert [pool.owner_of(address) for address in pool.taken()] == ["new", "alive", "alive", "alive"]
 
 
-def allocate_many(directory: Path, count: int, answers: "multiprocessing.Queue[list[str]]") -> None:
+def allocate_many(directory: Path, count: int, answers: multiprocessing.Queue[list[str]]) -> None:
     pool = pool_of(directory, "10.0.0.0/22")
     answers.put([str(pool.allocate(str(os.getpid()))) for _ in range(count)])
 
