@@ -83,6 +83,7 @@ class Endpoints(Part):
         self._reservation = Reservation()
 
     def prepare(self, container: Container) -> None:
+        self._leave()  # what an engine that was killed has left of an earlier run
         ports = self._reservation.take(wishes.ports_of(self._stored))
         for number, wish in enumerate(wishes.of(self._stored)):
             one = drivers.ready(wish.network)
@@ -102,9 +103,12 @@ class Endpoints(Part):
             os.close(namespace)
 
     def cleanup(self, container: Container) -> None:
+        self._leave()
+        self._reservation.close()
+
+    def _leave(self) -> None:
         for endpoint in endpoints.of_container(self._stored.id):
             leave(endpoint)
-        self._reservation.close()
 
 
 def allocate(

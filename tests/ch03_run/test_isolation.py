@@ -134,6 +134,8 @@ def test_network_is_lo_alone_and_down(engine: Engine) -> None:
     lines = engine.run(["cat", "/proc/net/dev"]).text.splitlines()[2:]
     assert [line.split(":")[0].strip() for line in lines] == ["lo"]
     assert engine.run(["cat", "/proc/net/route"]).text.splitlines()[1:] == []
+    if engine.has_networks:
+        return  # from chapter 6 on it is up
     assert (
         engine.run(["cat", "/proc/net/fib_trie"]).text == ""
         or "127.0.0.1" not in engine.run(["cat", "/proc/net/fib_trie"]).text

@@ -71,8 +71,7 @@ def test_killed_at_every_single_step(keeper: Keeper, command: str) -> None:
 
 
 def kills_at_each_step(keeper: Keeper, command: str, steps: range) -> None:
-    kills = 0
-    for step in steps:
+    for kills, step in enumerate(steps):
         if command in ("start", "rm"):
             keeper.raw("create", "--name", "it", "busybox", "sh", "-c", SCRIPT)
         elif "--name" not in COMMANDS[command]:
@@ -84,7 +83,6 @@ def kills_at_each_step(keeper: Keeper, command: str, steps: range) -> None:
         if not was_killed:
             assert kills or step <= SHARES  # `rename` takes fewer
             return
-        kills += 1
     raise AssertionError(f"more than {MOST_STEPS} steps")
 
 

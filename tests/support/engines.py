@@ -43,6 +43,9 @@ class Engine:
         if not self.sees_host_files:
             self.flags.append("--rm")
             host.may_stay |= {"images", "layers"}
+            if self.has_networks:
+                self.flags += ["--net", "none"]  # tests of networks and of the lifecycle do without this
+                host.may_stay |= {"networks"}
             with state_root(host.root):
                 busybox.make_image()
 
@@ -50,6 +53,11 @@ class Engine:
     def sees_host_files(self) -> bool:
         """Whether the container's root file system is the host's: Python and the like can be run inside."""
         return self.increment == HOST_ROOT
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether a container gets a network if nobody says otherwise."""
+        return INCREMENTS.index(self.increment) >= INCREMENTS.index("ch06_network")
 
     def image(self) -> list[Word]:
         """What stands between flags and command: nothing in chapter 3, an image from chapter 4 on."""
