@@ -16,7 +16,7 @@ from ch03_run.foreground import Foreground
 from ch04_images import cli as images_cli
 from ch04_images import containers, images, state
 from ch04_images.image_commands import for_each
-from ch04_images.rootfs import ContainerDirectory, copy_root
+from ch04_images.rootfs import MOST_ATTEMPTS, ContainerDirectory, copy_root
 from ch04_images.volumes import Volume
 from ch05_lifecycle import names, store
 from ch05_lifecycle.lifecycle_commands import TIME, stop_one
@@ -28,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
 
 
@@ -183,13 +184,11 @@ class Lifecycle:
         temporary: as soon as nobody holds such a lock, it may be swept away.
         """
         self.check(options)  # what cannot be is refused before anything is made
-        image = images.find(options.operands[0])
         options.env[:0] = [line for lines in options.env_file for line in lines]
-        command = images_cli.command_of(image, options)
+        if options.init:
+            add_init(options)
         id = state.new_id()
-        driver = options.storage_driver or "overlay"
-        records = store.new_records(self.settings_of(image, options, command))
-        record, held = containers.create(id, image.name, image.layers, driver, temporary, records)
+        record, held = self._create_record(id, options, temporary)
         try:
             copy_root(record)
             names.claim(options.name, id) if options.name is not None else names.claim_any(id)
@@ -199,11 +198,23 @@ class Lifecycle:
             raise
         return Stored(record), held
 
+    def _create_record(self, id: str, options: Options, temporary: bool) -> tuple[ContainerRecord, int]:
+        """The record on disk; from the new image, if somebody replaces it at this moment."""
+        driver = options.storage_driver or "overlay"
+        for _ in range(MOST_ATTEMPTS):
+            image = images.find(options.operands[0])
+            settings = self.settings_of(image, options, images_cli.command_of(image, options))
+            try:
+                records = store.new_records(settings)
+                return containers.create(id, image.name, image.layers, driver, temporary, records)
+            except containers.LayerGoneError:
+                continue
+        raise EngineError(f"image {options.operands[0]}", "it is replaced again and again")
+
     def settings_of(self, image: Image, options: Options, command: Command) -> dict[str, object]:
         """What has to be known to start it again, next year and from another directory."""
         argv = [os.fsdecode(word) for word in command.argv]
         if options.init:
-            add_init(options)
             argv = [INIT_INSIDE, "--", *argv]
         kept = {flag.option: getattr(options, flag.option) for flag in self.flags}
         kept["volume"] = [[volume.source, volume.target, volume.read_only] for volume in options.volume]

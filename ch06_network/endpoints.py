@@ -240,11 +240,10 @@ def plug(one: Network, endpoint: Endpoint, namespace: int, is_default: bool) -> 
         for address, (subnet, _) in zip(endpoint.addresses, one.subnets, strict=True):
             inside.add_address(index, address, subnet.length)
         if is_default:
-            lead_out(inside, one, endpoint)
+            lead_out(inside, one, index)
 
 
-def lead_out(inside: Netlink, one: Network, endpoint: Endpoint) -> None:
-    """Make this network the way to everywhere else. Raises SyscallError."""
-    index = inside.index_of(endpoint.interface)
+def lead_out(inside: Netlink, one: Network, index: int) -> None:
+    """Make this network, which the device `index` leads to, the way to everywhere else. Raises SyscallError."""
     for _, gateway in one.subnets:
         inside.add_default_route(index, gateway)

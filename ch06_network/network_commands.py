@@ -209,7 +209,7 @@ def lead_out_again(stored: Stored) -> None:
         with Netlink(namespace) as inside:
             for endpoint in endpoints.of_container(stored.id):
                 if endpoint.interface == interface:
-                    endpoints.lead_out(inside, network.read(endpoint.network), endpoint)
+                    endpoints.lead_out(inside, network.read(endpoint.network), inside.index_of(interface))
     finally:
         os.close(namespace)
     from ch06_network import hosts_file

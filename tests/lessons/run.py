@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-HOST = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "host"]
+SCRIPT = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
+HOST = ["unshare", "--net", "--mount", "sh", "-c", SCRIPT, "host"]
 """A network of its own for a lesson: it leaves the machine's as it is, and finds its own empty."""
 TOP = Path(__file__).parents[2]
 SECONDS_A_STEP = 60
