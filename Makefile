@@ -43,7 +43,7 @@ bench: setup
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 clean-host: setup
-	@$(ROOT) $(PYTHON3) -m ch04_images.clean_host
+	@$(ROOT) $(PYTHON3) -m ch06_network.clean_host
 
 clean:
 	rm -rf $(VENV) .cache build

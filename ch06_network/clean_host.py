@@ -1,0 +1,35 @@
+"""`make clean-host`: take away what killed exercises may have left on this machine, and say what it was."""
+
+from __future__ import annotations
+
+import sys
+
+from ch02_namespaces.errors import EngineError, report
+from ch03_run.clean_host import remove_groups, unmount_unions
+from ch04_images.clean_host import remove_state
+from ch06_network import endpoints, network
+
+
+def main() -> int:
+    """Clean up and print what was removed; the exit code."""
+    try:
+        for what in (*remove_groups(), *unmount_unions(), *remove_state(), *remove_endpoints()):
+            print(f"removed {what}")
+    except EngineError as error:
+        return report(error)
+    return 0
+
+
+def remove_endpoints() -> list[str]:
+    """The places of dead containers in networks, and half-made networks. Networks stay: `network prune`."""
+    network.sweep()
+    removed = []
+    for one in network.every():
+        dead = [endpoint for endpoint in endpoints.every(one) if not endpoints.is_alive(endpoint.container)]
+        endpoints.remove_dead(one)
+        removed += [f"{endpoint.container} from network {one.name}" for endpoint in dead]
+    return removed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
