@@ -17,8 +17,8 @@ import time
 
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
-from ch05_lifecycle.names import ALLOWED
-from ch06_network.etcd import Etcd
+from ch05_lifecycle.names import ALLOWED, LONGEST
+from ch06_network.etcd import NOT_AS_EXPECTED, Etcd, EtcdError
 from ch06_network.subnets import BITS, Address, Subnet, parse_address, parse_subnet
 
 TYPE_CHECKING = False
@@ -34,20 +34,17 @@ MOST_NAMES = 1 << 16
 
 class Peer:
     """A host of the network as the others see it. host: its id; subnet: its part; address: where it can be reached;
-    mac: that of its end of the tunnel; names: its containers' addresses and names."""
+    names: its containers' addresses and names."""
 
-    def __init__(
-        self, host: str, subnet: Subnet, address: Address, mac: str, names: list[tuple[str, list[str]]]
-    ) -> None:
+    def __init__(self, host: str, subnet: Subnet, address: Address, names: list[tuple[str, list[str]]]) -> None:
         self.host = host
         self.subnet = subnet
         self.address = address
-        self.mac = mac
         self.names = names
 
     def value(self) -> str:
         """For etcd: all but the subnet, which is in the key."""
-        kept = {"host": self.host, "address": str(self.address), "mac": self.mac, "names": self.names}
+        kept = {"host": self.host, "address": str(self.address), "names": self.names}
         return json.dumps(kept, sort_keys=True)
 
 
@@ -58,6 +55,7 @@ class Claims:
         self.etcd = etcd
         self.network = network
         self.place = f"/mydocker/networks/{network}/"
+        self._is_first = False
 
     @property
     def hosts(self) -> str:
@@ -69,11 +67,11 @@ class Claims:
         wants something else. wanted: None for what it does not care about."""
         record = f"{self.place}record"
         if wanted["span"] is not None:
-            self.etcd.put_if({record: (json.dumps(wanted), "0")}, absent=[record], present=[])
+            self._is_first = self.etcd.put_if({record: (json.dumps(wanted), "0")}, absent=[record], present=[])
         text = self.etcd.get(record)
         if text is None:
             raise EngineError(f"network {self.network}", "no host has made it yet", "--subnet makes it")
-        agreed = _checked_record(self.network, text)
+        agreed = _checked_record(self.network, text, wanted)
         for name, value in wanted.items():
             if value is not None and agreed.get(name) != value:
                 raise EngineError(f"network {self.network}", f"its {name} is {agreed.get(name)}, not {value}")
@@ -100,12 +98,17 @@ class Claims:
         return self.etcd.put_if(puts, absent=[key], present=[f"{self.place}record"])
 
     def take_again(self, us: Peer, subnet: Subnet, lease: str) -> bool:
-        """Put the claim that this host has under another lease, with what is to be known of it. Raises EtcdError."""
+        """Put the claim that this host has under another lease, with what is to be known of it; False if it has none.
+        Raises EtcdError."""
         key = self.hosts + key_of(subnet)
         was = self.etcd.get(key)
         if was is None or _host_in(was) != us.host:
             return False
         return self.etcd.put_if_ours(key, was, us.value(), lease)
+
+    def says(self, us: Peer) -> bool:
+        """Whether etcd has all that is to be known of this host. Raises EtcdError."""
+        return self.etcd.get(self.hosts + key_of(us.subnet)) == us.value()
 
     def peers(self, span: Subnet, length: int) -> list[Peer]:
         """All hosts that have a part, as far as what they say makes sense. Raises EtcdError."""
@@ -115,8 +118,18 @@ class Claims:
     def give_back(self, subnet: Subnet, lease: str) -> None:
         """End this host's claim; the last one to go takes the record along. Raises EtcdError."""
         self.etcd.revoke(lease)
-        self.etcd.delete(f"{self.place}used/{key_of(subnet)}")
+        self.etcd.delete_if(f"{self.place}used/{key_of(subnet)}", host_id())
         self.etcd.delete_if_empty(self.place, self.hosts)
+
+    def withdraw(self, lease: str) -> None:
+        """Undo agree() and claim(), as far as they have come and etcd answers. lease: may be empty."""
+        try:
+            if lease:
+                self.etcd.revoke(lease)
+            if self._is_first:
+                self.etcd.delete_if_empty(self.place, self.hosts)
+        except EtcdError:
+            return
 
 
 def key_of(subnet: Subnet) -> str:
@@ -159,20 +172,25 @@ def _reluctance(subnet: Subnet, host: str, used: dict[str, str]) -> int:
 def _host_in(value: str) -> str:
     try:
         return str(json.loads(value)["host"])
-    except (ValueError, KeyError, TypeError):
+    except NOT_AS_EXPECTED:
         return ""
 
 
-def _checked_record(network: str, text: str) -> dict[str, Any]:
+def _checked_record(network: str, text: str, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the hosts have agreed on, if it makes sense; whole, if its driver is the wanted one. Raises EngineError."""
     try:
-        record: dict[str, Any] = json.loads(text)
+        told = json.loads(text)
+        record = {name: told[name] for name in (wanted if told["driver"] == wanted["driver"] else told)}
         span = parse_subnet(record["span"])
-        numbers = [record["prefix"], record["mtu"], record["lease"]]
-        if not all(isinstance(number, int) for number in numbers) or not span.length <= record["prefix"] <= 30:
+        numbers = [value for name, value in record.items() if name not in ("span", "driver")]
+        if not all(type(number) is int and number > 0 for number in numbers):
             raise EngineError("numbers", "they make no sense")
+        if span.version != 4 or not span.length <= record["prefix"] <= 30:
+            raise EngineError(f"span {span}", f"it has no parts of /{record['prefix']}")
         return record
-    except (ValueError, KeyError, TypeError, EngineError) as error:
-        raise EngineError(f"record of network {network} in etcd", f"it is damaged: {error}") from None
+    except (*NOT_AS_EXPECTED, EngineError) as error:
+        reason = str(error) if isinstance(error, EngineError) else type(error).__name__
+        raise EngineError(f"record of network {network} in etcd", f"it is damaged: {reason}") from None
 
 
 def _checked_peer(key: str, value: str, span: Subnet, length: int) -> Peer | None:
@@ -181,32 +199,49 @@ def _checked_peer(key: str, value: str, span: Subnet, length: int) -> Peer | Non
         subnet = parse_subnet(key.rpartition("/")[2].replace("-", "/"))
         told = json.loads(value)
         address = parse_address(told["address"])
-        mac = ":".join(f"{int(byte, 16):02x}" for byte in str(told["mac"]).split(":")[:6]) if told["mac"] else ""
         names = [(str(where), [str(name) for name in known_as]) for where, known_as in told["names"][:MOST_NAMES]]
         inside = all(parse_address(where) in subnet for where, _ in names)
-        allowed = all(name and set(name) <= ALLOWED for _, known_as in names for name in known_as)
+        allowed = all(known_as and all(map(_is_name, known_as)) for _, known_as in names)
         host = str(told["host"])
-    except (ValueError, KeyError, TypeError, AttributeError, EngineError):
+    except (*NOT_AS_EXPECTED, EngineError):
         return None
-    fits = subnet.length == length and subnet.first in span and address.version == 4 and address not in span
-    return Peer(host, subnet, address, mac, names) if fits and inside and allowed else None
+    fits = subnet.length == length and subnet.first in span and is_of_host(address) and address not in span
+    return Peer(host, subnet, address, names) if fits and inside and allowed else None
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= LONGEST and set(text) <= ALLOWED
+
+
+def is_of_host(address: Address) -> bool:
+    """Whether a host can be found at this address: not those that mean "this one" (0.0.0.0/8, 127.0.0.0/8), many, or
+    all (224.0.0.0/4 and above)."""
+    return address.version == 4 and 0 < address.packed[0] < 224 and address.packed[0] != 127
 
 
 # ---------------------------------------------------------------- what this host knows of its claim
 
 
 def write_lease(one: Network, lease: str, until: float) -> None:
-    """Keep under which lease this host has its part, and until when at least: seconds since boot. For its agent."""
-    state.write_record(one.path("lease.json"), {"lease": lease, "until": until})
+    """Keep under which lease this host has its part, and until when at least: seconds since boot; 0 if another host may
+    have it."""
+    state.write_record(one.path("lease.json"), {"lease": lease, "until": until, "boot": _boot()})
 
 
 def read_lease(one: Network) -> tuple[str, float]:
-    """The same: an empty lease when there is none any more."""
-    path = one.path("lease.json")
-    if not os.path.exists(path):
+    """The same: an empty lease if none is known; and 0 if the clock has begun anew since, for nobody knows how long the
+    host was off."""
+    try:
+        record = state.read_record(one.path("lease.json"))
+        return str(record["lease"]), float(record["until"]) if record["boot"] == _boot() else 0.0
+    except (*NOT_AS_EXPECTED, EngineError):
         return "", 0.0
-    record = state.read_record(path)
-    return record["lease"], record["until"]
+
+
+def _boot() -> str:
+    """Which boot of the machine this is: random(4)."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
 
 
 def seconds_since_boot() -> float:

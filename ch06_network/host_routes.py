@@ -35,14 +35,17 @@ class HostRoutesDriver(SpanningDriver):
     def apply_peers(self, kernel: IPRoute, one: Network, peers: list[Peer]) -> None:
         """A route for each host, and no other of ours into the network. Raises EngineError."""
         wanted = {str(peer.subnet): str(peer.address) for peer in peers}
-        try:
-            for subnet in self._found(kernel, one) - set(wanted):
-                kernel.route("del", dst=subnet, proto=PROTOCOL)
-            for subnet, gateway in wanted.items():
-                kernel.route("replace", dst=subnet, gateway=gateway, proto=PROTOCOL)
-        except NetlinkError as error:
+        changes = [("del", {"dst": subnet}) for subnet in self._found(kernel, one) - set(wanted)]
+        changes += [("replace", {"dst": subnet, "gateway": gateway}) for subnet, gateway in wanted.items()]
+        failures = []
+        for what, fields in changes:
+            try:
+                kernel.route(what, **fields, proto=PROTOCOL)
+            except NetlinkError as error:
+                failures.append(f"{fields['dst']}: {error}")
+        if failures:
             hint = "with host-routes, all hosts must be on one link; vxlan needs none"
-            raise EngineError(f"network {one.name}", f"the ways to other hosts: {error}", hint) from None
+            raise EngineError(f"network {one.name}", f"no way to {failures[0]}", hint)
 
     def _found(self, kernel: IPRoute, one: Network) -> set[str]:
         span = parse_subnet(one.options["span"])

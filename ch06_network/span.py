@@ -21,7 +21,7 @@ import select
 from pyroute2 import IPRoute
 
 from ch02_namespaces.errors import EngineError
-from ch02_namespaces.locks import lock
+from ch02_namespaces.locks import lock, locked
 from ch04_images import state
 from ch05_lifecycle.watcher import in_background
 from ch06_network import claim, endpoints, hosts_file, nat, network
@@ -65,12 +65,8 @@ class SpanningDriver(BridgeDriver):
     def make_ways(self, kernel: IPRoute, one: Network) -> None:
         """Make what lies between the bridges, on this host. Raises EngineError."""
 
-    def mac_of(self, subnet: Subnet) -> str:
-        """The hardware address of this host's end of the tunnel; empty if there is none."""
-        return ""
-
     def apply_peers(self, kernel: IPRoute, one: Network, peers: list[Peer]) -> None:
-        """Let packets find the way to these hosts, and to no others. Raises EngineError."""
+        """Let packets find the way to these hosts, and to no others. Raises EngineError; then to all but some."""
         raise NotImplementedError
 
     # ------------------------------------------------------------ making and removing
@@ -84,34 +80,44 @@ class SpanningDriver(BridgeDriver):
     ) -> Network:
         """Make the network, or join it if another host has; claim a part of it for this host. Raises EngineError."""
         network.check_name(name)
-        if network.exists(name):
-            raise EngineError(f"network {name!r}", "there is one already", "`network ls` lists them")
         underlay = underlay_of(options)
+        underlay_mtu(underlay)
         claims = Claims(Etcd(options["etcd"]), name)
-        agreed = claims.agree(self._wanted(name, subnets, mtu, options))
-        span = parse_subnet(agreed["span"])
-        network.check_mtu(agreed["mtu"], [span])
-        for other in network.every():
-            network.check_overlap([span], other)
-        lease = claims.etcd.grant(agreed["lease"])
-        until = claim.seconds_since_boot() + agreed["lease"]
+        with locked(state.make_place(), fcntl.LOCK_EX):  # two of one host would take each other's claim for their own
+            if network.exists(name):
+                raise EngineError(f"network {name!r}", "there is one already", "`network ls` lists them")
+            return self._create(name, claims, self._wanted(name, subnets, mtu, options), underlay, internal, options)
+
+    def _create(
+        self,
+        name: str,
+        claims: Claims,
+        wanted: dict[str, Any],
+        underlay: Address,
+        internal: bool,
+        options: dict[str, Any],
+    ) -> Network:
+        lease, one = "", None
         try:
-            us = Peer(claim.host_id(), span, underlay, "", [])
-            subnet = claims.claim(us, span, agreed["prefix"], lease)
+            agreed = claims.agree(wanted)
+            self.shared_options(agreed)
+            span = parse_subnet(agreed["span"])
+            check_span(span, agreed["mtu"], underlay)
+            until = claim.seconds_since_boot() + agreed["lease"]
+            lease = claims.etcd.grant(agreed["lease"])
+            subnet = claims.claim(Peer(claim.host_id(), span, underlay, []), span, agreed["prefix"], lease)
             id = state.new_id()
             kept = {**options, **agreed, "underlay": str(underlay), "device": self.device_of(id)}
             here = [(subnet, subnet.first_host())]
             one = network.create(name, self.name, here, agreed["mtu"], internal, kept, id)
-        except BaseException:
-            claims.etcd.revoke(lease)
-            raise
-        try:
             claim.write_lease(one, lease, until)
             self.up(one)
+            return one
         except BaseException:
-            self.remove(one)
+            if one is not None:
+                self.remove(one)
+            claims.withdraw(lease)
             raise
-        return one
 
     def _wanted(
         self, name: str, subnets: Sequence[tuple[Subnet, Address]], mtu: int, options: dict[str, Any]
@@ -140,9 +146,13 @@ class SpanningDriver(BridgeDriver):
 
     def up(self, one: Network) -> None:
         """Make what is missing, start the agent if there is none. Raises EngineError, also if the claim is in doubt."""
-        super().up(one)
-        if not is_agent_alive(one):
-            start_agent(one)
+        try:
+            super().up(one)
+            with locked(one.path(), fcntl.LOCK_EX):  # whoever comes meanwhile waits until it has looked
+                if not is_agent_alive(one):
+                    start_agent(one)
+        except FileNotFoundError:
+            raise EngineError(f"network {one.name}", "it has just been removed") from None
         claim.check_claim(one)
 
     def make(self, one: Network) -> None:
@@ -150,6 +160,7 @@ class SpanningDriver(BridgeDriver):
         with IPRoute() as kernel:
             self.make_ways(kernel, one)
         super().make(one)
+        wake(one)
 
     def down(self, one: Network) -> None:
         """End the agent, and remove what the network consists of here. Raises EngineError."""
@@ -184,7 +195,10 @@ def underlay_of(options: dict[str, Any]) -> Address:
     if not options.get("etcd"):
         raise EngineError("--etcd", "it is missing: the hosts must find each other", "--etcd http://192.0.2.1:2379")
     if "underlay" in options:
-        return parse_address(options["underlay"])
+        given = parse_address(options["underlay"])
+        if not claim.is_of_host(given):
+            raise EngineError(f"--underlay {given}", "it is no IPv4 address that other hosts could find", "another one")
+        return given
     import socket
     import urllib.parse
 
@@ -198,6 +212,15 @@ def underlay_of(options: dict[str, Any]) -> Address:
     if found.startswith("127."):
         raise EngineError("--underlay", "it is missing: etcd is on this host", "the address that other hosts see")
     return parse_address(found)
+
+
+def check_span(span: Subnet, mtu: int, underlay: Address) -> None:
+    """Raise EngineError for a network that this host cannot be in."""
+    network.check_mtu(mtu, [span])
+    if underlay in span:
+        raise EngineError(f"subnet {span}", f"this host's own address {underlay} is in it", "another one")
+    for other in network.every():
+        network.check_overlap([span], other)
 
 
 def underlay_mtu(address: Address) -> int:
@@ -214,16 +237,19 @@ def underlay_mtu(address: Address) -> int:
 
 def is_agent_alive(one: Network) -> bool:
     """Whether somebody holds the agent's lock."""
-    os.makedirs(one.path("agent"), exist_ok=True)
     try:
         os.close(lock(one.path("agent"), fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:
         return True
+    except FileNotFoundError:
+        return False
     return False
 
 
 def start_agent(one: Network) -> None:
     """Leave the network to an agent; returns when it has looked at everything once. Raises EngineError."""
+    if not os.path.isdir(one.path("agent")):
+        os.mkdir(one.path("agent"))  # not its parents: they are gone if the network is
     in_background(lambda started: Agent(one).run(started))
 
 
@@ -251,7 +277,7 @@ def _say(one: Network, word: bytes) -> None:
         return
     try:
         os.write(descriptor, word)
-    except (BlockingIOError, BrokenPipeError):
+    except BlockingIOError:  # it has enough to read
         return
     finally:
         os.close(descriptor)
@@ -275,7 +301,8 @@ class Agent:
         self._subnet = one.subnets[0][0]
         self._host = claim.host_id()
         self._lease, self._until = claim.read_lease(one)
-        self._published = ""
+        self._claimed_under = ""
+        self._told: dict[str, Any] = {}
         self._watch: Watch | None = None
         self._kernel = IPRoute()
 
@@ -296,13 +323,16 @@ class Agent:
     def _look(self, started: Callable[[], None]) -> None:
         """Do what is to be done. An etcd that does not answer, or not as it should, changes nothing here."""
         try:
-            self._renew()
-            self._publish()
+            self._claims.etcd.begin()
             if self._watch is None:
                 self._watch = self._claims.etcd.watch(self._claims.hosts)
-            self._follow(self._claims.peers(self._span, self._length))
-        except EngineError:
+            self._hold_claim()
+            peers = self._claims.peers(self._span, self._length)
+            self._follow([peer for peer in peers if peer.host != self._host and peer.subnet != self._subnet])
+        except EtcdError:
             self._forget_watch()
+        except EngineError:  # the next look may find it better
+            pass
         started()
 
     def _listen(self, ears: int) -> bool:
@@ -318,6 +348,7 @@ class Agent:
                     return False
             elif self._watch is not None and not self._watch.drain():
                 self._forget_watch()
+                return self._listen(ears)  # etcd has ended it: so not at once
         return True
 
     def _forget_watch(self) -> None:
@@ -325,25 +356,28 @@ class Agent:
             self._watch.close()
         self._watch = None
 
-    def _renew(self) -> None:
-        """Renew the lease; if it has run out, get another and claim this host's part again."""
+    def _hold_claim(self) -> None:
+        """See to it that etcd says that this host has its part, for another while, and who is in it."""
         now = claim.seconds_since_boot()
-        if self._lease and self._claims.etcd.renew(self._lease):
-            self._keep(now)
-            return
-        lease = self._claims.etcd.grant(self.one.options["lease"])
-        us = self._us()
-        if not self._claims.take_again(us, self._subnet, lease):
-            self._claims.agree(self._agreed())
-            if not self._claims.take(us, self._subnet, lease):
-                self._claims.etcd.revoke(lease)
-                return  # another host has it: until that goes, this one hands out nothing
-        self._lease, self._published = lease, us.value()
-        self._keep(now)
+        if not (self._lease and self._claims.etcd.renew(self._lease)):
+            self._lease = self._claims.etcd.grant(self.one.options["lease"])
+        us = Peer(self._host, self._subnet, parse_address(self.one.options["underlay"]), self._names())
+        if self._claims.says(us) and self._claimed_under == self._lease:
+            self._keep(now + self.one.options["lease"])
+        elif self._claims.take_again(us, self._subnet, self._lease) or self._take(us):
+            self._claimed_under = self._lease
+            self._keep(now + self.one.options["lease"])
+        else:  # another host has it: until that goes, this one hands out nothing
+            self._keep(0)
 
-    def _keep(self, now: float) -> None:
-        until = now + self.one.options["lease"]
-        if until - self._until > self.one.options["lease"] / 6 or self._lease != claim.read_lease(self.one)[0]:
+    def _take(self, us: Peer) -> bool:
+        self._claims.agree(self._agreed())
+        return self._claims.take(us, self._subnet, self._lease)
+
+    def _keep(self, until: float) -> None:
+        """Write down until when the claim holds, unless what is written there says so nearly."""
+        least = self.one.options["lease"] / 6
+        if not 0 <= until - self._until <= least or self._lease != claim.read_lease(self.one)[0]:
             self._until = until
             claim.write_lease(self.one, self._lease, until)
 
@@ -353,27 +387,22 @@ class Agent:
         shared = self._driver.shared_options(self.one.options)
         return {**wanted, "driver": self.one.driver, **{name: self.one.options[name] for name in shared}}
 
-    def _us(self) -> Peer:
+    def _names(self) -> list[tuple[str, list[str]]]:
         members = [endpoint for endpoint in endpoints.every(self.one) if endpoints.is_alive(endpoint.container)]
-        names = [(str(address), endpoint.names) for endpoint in members for address in endpoint.addresses]
-        mac = self._driver.mac_of(self._subnet)
-        return Peer(self._host, self._subnet, parse_address(self.one.options["underlay"]), mac, sorted(names))
+        return sorted((str(address), endpoint.names) for endpoint in members for address in endpoint.addresses)
 
-    def _publish(self) -> None:
-        """Tell the others of this host's containers, if something has changed."""
-        us = self._us()
-        if us.value() != self._published and self._claims.take_again(us, self._subnet, self._lease):
-            self._published = us.value()
-
-    def _follow(self, peers: list[Peer]) -> None:
-        others = [peer for peer in peers if peer.host != self._host and peer.subnet != self._subnet]
-        self._driver.apply_peers(self._kernel, self.one, others)
-        names = sorted((address, known_as) for peer in others for address, known_as in peer.names)
-        if names != hosts_file.remote_names(self.one):
+    def _follow(self, others: list[Peer]) -> None:
+        """Let packets and names find the other hosts."""
+        try:
+            self._driver.apply_peers(self._kernel, self.one, others)
+        finally:
+            names = sorted((address, known_as) for peer in others for address, known_as in peer.names)
             hosts = sorted([str(peer.subnet), str(peer.address)] for peer in others)
             record = {"names": [[address, known_as] for address, known_as in names], "hosts": hosts}
-            state.write_record(self.one.path("remote.json"), record, durable=False)
-            hosts_file.refresh(self.one)
+            if record != self._told:
+                state.write_record(self.one.path("remote.json"), record, durable=False)
+                hosts_file.refresh(self.one)
+                self._told = record
 
 
 def _open_fifo(path: str) -> int:

@@ -59,25 +59,25 @@ class VxlanDriver(SpanningDriver):
         """A number made of the network's name, so that two networks hardly ever have the same; the usual port."""
         return {"vni": zlib.crc32(name.encode()) % MOST_VNI + 1, "port": PORT}
 
-    def mac_of(self, subnet: Subnet) -> str:
-        """Made of the address, as an endpoint's is."""
-        return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + subnet.first.packed)
-
     def make_ways(self, kernel: IPRoute, one: Network) -> None:
         """Make this host's end of the tunnel. Its address is the lowest of this host's part: no container has it."""
         device, (subnet, _) = one.options["device"], one.subnets[0]
         remove_link(device)
-        kernel.link(
-            "add",
-            ifname=device,
-            kind="vxlan",
-            vxlan_id=one.options["vni"],
-            vxlan_port=one.options["port"],
-            vxlan_local=one.options["underlay"],
-            vxlan_learning=False,
-            address=self.mac_of(subnet),
-            mtu=one.mtu,
-        )
+        try:
+            kernel.link(
+                "add",
+                ifname=device,
+                kind="vxlan",
+                vxlan_id=one.options["vni"],
+                vxlan_port=one.options["port"],
+                vxlan_local=one.options["underlay"],
+                vxlan_learning=False,
+                address=mac_of(subnet),
+                mtu=one.mtu,
+            )
+        except NetlinkError as error:
+            hint = "does another network have this vni? --opt vni=NUMBER"
+            raise EngineError(f"network {one.name}", f"the tunnel, vni {one.options['vni']}: {error}", hint) from None
         (index,) = kernel.link_lookup(ifname=device)
         kernel.addr("add", index=index, address=str(subnet.first), prefixlen=32)
         kernel.link("set", index=index, state="up")
@@ -88,15 +88,20 @@ class VxlanDriver(SpanningDriver):
         remove_link(one.options["device"])
 
     def apply_peers(self, kernel: IPRoute, one: Network, peers: list[Peer]) -> None:
-        """Three entries for each host that has said where its end is; none for others. Raises EngineError."""
-        reachable = [peer for peer in peers if peer.mac]
+        """Three entries for each host; none for others. Raises EngineError."""
         try:
             (index,) = kernel.link_lookup(ifname=one.options["device"])
-            _apply_routes(kernel, index, reachable)
-            _apply_neighbours(kernel, index, reachable)
-            _apply_forwarding(kernel, index, reachable)
+            _apply_routes(kernel, index, peers)
+            _apply_neighbours(kernel, index, peers)
+            _apply_forwarding(kernel, index, peers)
         except (NetlinkError, ValueError) as error:
             raise EngineError(f"network {one.name}", f"the ways to other hosts: {error}") from None
+
+
+def mac_of(subnet: Subnet) -> str:
+    """The hardware address of the tunnel's end at the host that has this part. Made of the address, as an endpoint's
+    is: so nobody needs to be told."""
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + subnet.first.packed)
 
 
 def _apply_routes(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
@@ -113,7 +118,7 @@ def _apply_routes(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
 
 
 def _apply_neighbours(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
-    wanted = {str(peer.subnet.first): peer.mac for peer in peers}
+    wanted = {str(peer.subnet.first): mac_of(peer.subnet) for peer in peers}
     for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index):
         if entry["state"] & NUD_PERMANENT and entry.get_attr("NDA_DST") not in wanted:
             _forgiving(kernel.neigh, "del", dst=entry.get_attr("NDA_DST"), ifindex=index)
@@ -122,7 +127,7 @@ def _apply_neighbours(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
 
 
 def _apply_forwarding(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
-    wanted = {(peer.mac, str(peer.address)) for peer in peers}
+    wanted = {(mac_of(peer.subnet), str(peer.address)) for peer in peers}
     found = {
         (entry.get_attr("NDA_LLADDR"), entry.get_attr("NDA_DST"))
         for entry in kernel.get_neighbours(family=socket.AF_BRIDGE, ifindex=index)

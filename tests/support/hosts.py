@@ -70,6 +70,11 @@ class Host:
         assert self._holder.stdout.readline() == b"ready\n", "no network namespace"
 
     @property
+    def pid(self) -> str:
+        """A process that is in the host's network namespace as long as there is one, for ip(8)."""
+        return str(self._holder.pid)
+
+    @property
     def network(self) -> str:
         """The host's network namespace, as a path for setns(2), ip(8) and nsenter(1)."""
         return f"/proc/{self._holder.pid}/ns/net"
