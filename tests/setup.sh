@@ -10,6 +10,7 @@ if [ -z "${PYTHON:-}" ]; then
     if [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "$NEW_ENOUGH"; then PYTHON=/usr/bin/python3; fi
 fi
 PACKAGES="python3-venv fuse3 libfuse3-3 iproute2 nftables procps util-linux busybox-static tini"
+ETCD="etcd-server" # for tests of networks across hosts; they are skipped where no package has this name
 [ $# -gt 0 ] && PACKAGES="$PACKAGES $*"
 
 as_root() {
@@ -34,6 +35,15 @@ if [ -n "$missing" ]; then
     as_root apt-get update -qq
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if command -v apt-get >/dev/null && ! command -v etcd >/dev/null; then
+    if as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$ETCD" >/dev/null 2>&1; then
+        # the tests start their own: this machine gets no service that it has not asked for
+        as_root systemctl disable --now etcd >/dev/null 2>&1 || as_root service etcd stop >/dev/null 2>&1 || true
+    else
+        echo "setup: no package $ETCD: the tests of networks across hosts will be skipped" >&2
+    fi
 fi
 
 [ -x .venv/bin/python3 ] || "$PYTHON" -m venv .venv
