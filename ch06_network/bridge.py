@@ -134,6 +134,18 @@ def remove_link(name: str) -> None:
                 raise
 
 
+def remove_strays() -> None:
+    """Remove the bridges that belong to no network of the store."""
+    from pyroute2 import IPRoute
+
+    known = {one.bridge for one in network.every()}
+    with IPRoute() as kernel:
+        found = {link.get_attr("IFLA_IFNAME") for link in kernel.get_links(kind="bridge")}
+    for name in found - known:
+        if name.startswith(network.PREFIX):
+            remove_link(name)
+
+
 def routed_subnets() -> list[Subnet]:
     """Where this host has routes to, but for the default ones."""
     from pyroute2 import IPRoute

@@ -10,7 +10,7 @@ from ch03_run.container import Part
 from ch03_run.isolation import NetworkNamespace
 from ch04_images.volumes import Volumes
 from ch05_lifecycle import cli as lifecycle_cli
-from ch05_lifecycle import lifecycle_commands, names, store
+from ch05_lifecycle import lifecycle_commands, store
 from ch05_lifecycle.lifecycle import Lifecycle
 from ch05_lifecycle.store import Stored
 from ch06_network import hosts_file, wishes
@@ -35,17 +35,18 @@ def address(text: str) -> str:
     return str(parse_address(text))
 
 
-def alias(text: str) -> str:
-    """For Flag.convert. Raises EngineError."""
-    names.check(text)
-    return text
-
-
 CREATE_FLAGS = [
     *lifecycle_cli.CREATE_FLAGS,
     Flag("-net", "--network", "--net", value="NETWORK", many=True, help="NAME, none, host or container:NAME"),
     Flag("--ip6", "--ip", value="ADDRESS", convert=address, many=True, help="the address that it must get there"),
-    Flag("--net-alias", "--network-alias", value="NAME", convert=alias, many=True, help="one more name for it there"),
+    Flag(
+        "--net-alias",
+        "--network-alias",
+        value="NAME",
+        convert=wishes.alias,
+        many=True,
+        help="one more name for it there",
+    ),
     Flag("-p", "--publish", value="[IP:]HOST:PORT[/udp]", convert=published, many=True, help="a port of this host"),
     Flag("-P", "--publish-all", help="all ports that it exposes, at free ports of this host"),
     Flag("--expose", value="PORT[/udp]", convert=exposed, many=True, help="a port for -P, besides those of the image"),
@@ -66,7 +67,7 @@ class NetworkedLifecycle(Lifecycle):
     def check(self, options: Options) -> None:
         """Raise EngineError for flags that contradict each other."""
         super().check(options)
-        wishes.check(options.net, options.ip, options.network_alias, bool(options.publish or options.publish_all))
+        wishes.check(options)
 
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
         """Chapter 5's parts, with others in place of the network namespace in which nothing is."""
@@ -75,7 +76,7 @@ class NetworkedLifecycle(Lifecycle):
         parts[at : at + 1] = network_parts(stored, options)
         after = next(number for number, part in enumerate(parts) if isinstance(part, Volumes)) + 1
         taken = [volume.target for volume in options.volume]
-        parts.insert(after, Volumes(hosts_file.volumes_of(files_of(stored).id, taken)))
+        parts.insert(after, Volumes(hosts_file.volumes_of(wishes.files_owner(stored).id, taken)))
         return parts
 
 
@@ -88,12 +89,6 @@ def network_parts(stored: Stored, options: Options) -> list[Part]:
     if kind == "host":
         return [files]
     return [NetworkNamespace(), files, Loopback() if kind == "none" else Endpoints(stored)]
-
-
-def files_of(stored: Stored) -> Stored:
-    """The container whose hosts, resolv.conf and hostname it has: its own, or the one whose network it joins."""
-    kind, other = wishes.mode_of(stored)
-    return store.find(other) if kind == "container" else stored
 
 
 def rename_container(options: Options) -> int:

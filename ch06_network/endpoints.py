@@ -82,17 +82,15 @@ class Endpoint:
 
 
 def read(one: Network, id: str) -> Endpoint | None:
-    """The endpoint of a container in a network, if it has one."""
-    path = one.path("endpoints", f"{id}.json")
+    """The endpoint of a container in a network, if it has one. These records do not survive a loss of power: one that
+    cannot be read was of a container that is dead now."""
     try:
-        record = state.read_record(path)
-    except EngineError:
-        if os.path.exists(path):
-            raise
+        record = state.read_record(one.path("endpoints", f"{id}.json"))
+        addresses = [parse_address(text) for text in record["addresses"]]
+        ports = [PublishedPort(*fields) for fields in record["ports"]]
+        return Endpoint(record["container"], one.name, record["interface"], addresses, record["names"], ports)
+    except (EngineError, KeyError, TypeError):
         return None
-    addresses = [parse_address(text) for text in record["addresses"]]
-    ports = [PublishedPort(*fields) for fields in record["ports"]]
-    return Endpoint(record["container"], one.name, record["interface"], addresses, record["names"], ports)
 
 
 def every(one: Network) -> list[Endpoint]:
@@ -189,20 +187,31 @@ def _release(one: Network, id: str, addresses: Sequence[Address]) -> None:
 
 def remove_dead(one: Network) -> None:
     """Take away the endpoints of containers that were killed with their engines."""
-    for endpoint in every(one):
-        if not is_alive(endpoint.container):
+    for name in _entries(one):
+        id = name.partition(".")[0]
+        if is_alive(id):
+            continue
+        endpoint = read(one, id)
+        if endpoint is not None:
             remove(one, endpoint)
+        _unlink(one.path("endpoints", name))  # one that was never finished, or cannot be read
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:  # somebody else was quicker
+        return
 
 
 def remove(one: Network, endpoint: Endpoint) -> None:
     """Take an endpoint away: its record, published ports, veth and addresses. Raises EngineError."""
-    from ch06_network import nat
+    from ch06_network import conntrack, nat
 
-    path = one.path("endpoints", f"{endpoint.container}.json")
-    if os.path.exists(path):
-        os.unlink(path)
+    _unlink(one.path("endpoints", f"{endpoint.container}.json"))
     if endpoint.ports:
         nat.apply()
+        conntrack.forget(endpoint.ports)
     unplug(endpoint)
     _release(one, endpoint.container, endpoint.addresses)
 

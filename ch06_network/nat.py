@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMMENT = "mydocker"
 FAMILY = {4: "ip", 6: "ip6"}
 TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+FAMILIES = ("ip", "ip6", "inet")
 
 TABLE = """\
 table inet mydocker
@@ -37,6 +38,7 @@ table inet mydocker {{
     }}
     chain prerouting {{
         type nat hook prerouting priority dstnat; policy accept;
+        ip daddr 127.0.0.0/8 return  # from this host alone: a neighbour on the wire can write this address, too
         fib daddr type local jump published
     }}
     chain output {{
@@ -74,15 +76,16 @@ def apply() -> None:
         plugged = [endpoint for one in networks for endpoint in endpoints.every(one) if endpoint.ports]
         alive = [endpoint for endpoint in plugged if endpoints.is_alive(endpoint.container)]
         nft.run(table(networks, alive))
-        for chain in chains_that_drop():
-            open_way(chain)
+        for family, name, chain, drops in forward_chains():
+            if drops:
+                open_way((family, name, chain))
 
 
 def remove() -> None:
     """Take our table away, and our rules from the chains of others. Raises EngineError."""
     script = ["table inet mydocker", "delete table inet mydocker"]
-    for family, name, chain in chains_that_drop():
-        script += [f"delete rule {family} {name} {chain} handle {handle}" for handle in _ours(family, name, chain)]
+    for family, name, chain, _ in forward_chains():
+        script += [f"delete rule {family} {name} {chain} handle {handle}" for handle in _ours((family, name, chain))]
     nft.run("\n".join(script) + "\n")
 
 
@@ -161,8 +164,9 @@ def _through(side: str, device: str) -> str:
 # ---------------------------------------------------------------- the tables of others
 
 
-def chains_that_drop() -> list[tuple[str, str, str]]:
-    """Base chains of others that drop what is forwarded unless a rule accepts it: family, table, chain."""
+def forward_chains() -> list[tuple[str, str, str, bool]]:
+    """Base chains of others that see what is forwarded: family, table, chain, and whether they drop it unless a rule
+    accepts it."""
     found, family, name, chain = [], "", "", ""
     for line in nft.run("list chains\n").splitlines():
         words = line.split()
@@ -170,14 +174,14 @@ def chains_that_drop() -> list[tuple[str, str, str]]:
             family, name = words[1:3]
         elif words[:1] == ["chain"]:
             chain = words[1]
-        elif "hook forward" in line and "policy drop" in line and (family, name) != ("inet", "mydocker"):
-            found.append((family, name, chain))
-    return [place for place in found if place[0] in ("ip", "ip6", "inet")]
+        elif "hook forward" in line and (family, name) != ("inet", "mydocker"):
+            found.append((family, name, chain, "policy drop" in line))
+    return [place for place in found if place[0] in FAMILIES]
 
 
 def open_way(place: tuple[str, str, str]) -> None:
     """Let our packets pass a chain that drops others; our own table decides about them. Raises EngineError."""
-    if _ours(*place):
+    if _ours(place):
         return
     rules = [
         f'insert rule {" ".join(place)} {side} "{PREFIX}*" accept comment "{COMMENT}"'
@@ -189,7 +193,7 @@ def open_way(place: tuple[str, str, str]) -> None:
         raise EngineError(f"chain {' '.join(place)}", f"it drops what is forwarded; {error.why}") from None
 
 
-def _ours(family: str, name: str, chain: str) -> list[str]:
+def _ours(place: tuple[str, str, str]) -> list[str]:
     """The handles of our rules in a chain of somebody else."""
-    listed = nft.run(f"list chain {family} {name} {chain}\n", "-a")
+    listed = nft.run(f"list chain {' '.join(place)}\n", "-a")
     return [line.rpartition("# handle ")[2] for line in listed.splitlines() if f'comment "{COMMENT}"' in line]

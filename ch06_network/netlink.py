@@ -87,28 +87,28 @@ class Netlink:
         its hardware address. One message does it all, so no half of it can be left behind. Raises SyscallError.
         """
         far = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0)
-        far += _text(IFLA_IFNAME, peer) + _attribute(IFLA_ADDRESS, mac) + _number(IFLA_MTU, mtu)
-        far += _number(IFLA_NET_NS_FD, network)
+        far += text(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, mac) + number(IFLA_MTU, mtu)
+        far += number(IFLA_NET_NS_FD, network)
         body = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, IFF_UP, IFF_UP)
-        body += _text(IFLA_IFNAME, name) + _number(IFLA_MTU, mtu) + _number(IFLA_MASTER, bridge)
-        data = _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, far))
-        body += _attribute(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
+        body += text(IFLA_IFNAME, name) + number(IFLA_MTU, mtu) + number(IFLA_MASTER, bridge)
+        data = attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, far))
+        body += attribute(IFLA_LINKINFO, text(IFLA_INFO_KIND, "veth") + data)
         self._request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, "veth", name, f"peer {peer}", f"master {bridge}")
 
     def reflect(self, name: str) -> None:
         """Let a bridge send packets back through this port of it ("hairpin"): bridge(8). Raises SyscallError."""
         body = struct.pack(LINK, AF_BRIDGE, 0, self.index_of(name), 0, 0)
-        body += _attribute(IFLA_PROTINFO | NLA_F_NESTED, _attribute(IFLA_BRPORT_MODE, b"\1"))
+        body += attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(IFLA_BRPORT_MODE, b"\1"))
         self._request(RTM_SETLINK, 0, body, name, "hairpin on")
 
     def delete_link(self, name: str) -> None:
         """Remove a device, with its other end if it has one. Raises SyscallError: ENODEV."""
-        body = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0) + _text(IFLA_IFNAME, name)
+        body = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0) + text(IFLA_IFNAME, name)
         self._request(RTM_DELLINK, 0, body, name)
 
     def index_of(self, name: str) -> int:
         """The index of a device. Raises SyscallError: ENODEV."""
-        body = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0) + _text(IFLA_IFNAME, name)
+        body = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0) + text(IFLA_IFNAME, name)
         return int(struct.unpack_from("=i", self._request(RTM_GETLINK, 0, body, name), 20)[0])
 
     def set_up(self, index: int) -> None:
@@ -120,13 +120,13 @@ class Netlink:
         has it, so nobody is asked (RFC 4862, duplicate address detection). Raises SyscallError."""
         family = _socket.AF_INET if address.version == 4 else _socket.AF_INET6
         body = struct.pack(ADDRESS, family, length, 0, RT_SCOPE_UNIVERSE, index)
-        body += _attribute(IFA_LOCAL, address.packed) + _attribute(IFA_ADDRESS, address.packed)
-        body += _number(IFA_FLAGS, IFA_F_NODAD)
+        body += attribute(IFA_LOCAL, address.packed) + attribute(IFA_ADDRESS, address.packed)
+        body += number(IFA_FLAGS, IFA_F_NODAD)
         self._request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, index, f"{address}/{length}")
 
     def add_default_route(self, index: int, gateway: Address) -> None:
         """Send what has no better route to a gateway; in place of one that there is. Raises SyscallError."""
-        body = _default_route(gateway) + _attribute(RTA_GATEWAY, gateway.packed) + _number(RTA_OIF, index)
+        body = _default_route(gateway) + attribute(RTA_GATEWAY, gateway.packed) + number(RTA_OIF, index)
         self._request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body, "default", f"via {gateway}", f"dev {index}")
 
     def _request(self, kind: int, flags: int, body: bytes, *shown: object) -> bytes:
@@ -153,7 +153,7 @@ class Netlink:
                 before = data
                 continue
             (error,) = struct.unpack_from("=i", data, 16)
-            words = dict(_attributes(data[36:])) if flags & NLM_F_ACK_TLVS else {}
+            words = dict(attributes(data[36:])) if flags & NLM_F_ACK_TLVS else {}
             return -error, words.get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(), before
 
 
@@ -199,20 +199,20 @@ def _default_route(gateway: Address) -> bytes:
     return struct.pack(ROUTE, family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
     """struct nlattr: length, type, value, and zeros up to a multiple of four."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
+def text(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode() + b"\0")
 
 
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
+def number(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack("=I", value))
 
 
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     while len(data) >= 4:
         size, kind = struct.unpack_from("=HH", data)
         yield kind, data[4:size]

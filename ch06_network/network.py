@@ -56,7 +56,11 @@ class Network:
             self.options: dict[str, Any] = record["options"]
             self.subnets = [(parse_subnet(subnet), parse_address(gateway)) for subnet, gateway in record["subnets"]]
         except KeyError as missing:
-            raise EngineError(f"record of network {name}", f"it lacks {missing}") from None
+            raise EngineError(f"record of network {name}", f"it lacks {missing}", "`network rm` removes it") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise EngineError(
+                f"record of network {name}", f"it is damaged: {error}", "`network rm` removes it"
+            ) from None
 
     @property
     def bridge(self) -> str:
@@ -77,14 +81,31 @@ class Network:
         if it may be any. Empty for a network of this host alone."""
         return [(parse_subnet(self.options["span"]), self.options["device"])] if "span" in self.options else []
 
+    def lets_in(self, version: int) -> bool:
+        """Whether published ports of this version of the Internet protocol can lead into it."""
+        return not self.internal and any(subnet.version == version for subnet, _ in self.subnets)
+
     def is_up(self) -> bool:
         """Whether all that it is made of is there: its bridge is set up last."""
         return is_up(self.bridge)
 
 
 def every() -> list[Network]:
-    """All networks, by name. Raises EngineError for a damaged record."""
-    return [read(name) for name in _names()]
+    """All networks, by name; but for those whose record is damaged, which are in nobody's way."""
+    return [one for name in _names() if (one := _read_if_possible(name)) is not None]
+
+
+def damaged() -> list[str]:
+    """The names of networks whose record cannot be read."""
+    unreadable = [name for name in _names() if _read_if_possible(name) is None]
+    return [name for name in unreadable if os.path.isdir(state.place("networks", name))]
+
+
+def _read_if_possible(name: str) -> Network | None:
+    try:
+        return read(name)
+    except EngineError:  # damaged, or removed just now
+        return None
 
 
 def _names() -> list[str]:
@@ -115,6 +136,16 @@ def find(text: str) -> Network:
     if found:
         raise EngineError(f"network {text!r}", f"{len(found)} ids begin so", "give more of it")
     raise EngineError(f"network {text!r}", "there is none with this name or id", "`network ls` lists them")
+
+
+def name_of(text: str) -> str:
+    """The name of the network that is meant, which may be given by its id; as it is if there is none."""
+    if exists(text):
+        return text
+    try:
+        return find(text).name
+    except EngineError:
+        return text
 
 
 def check_name(name: str) -> None:
@@ -176,11 +207,16 @@ def check_overlap(subnets: Sequence[Subnet], other: Network) -> None:
 
 def forget(network: Network) -> None:
     """Take a network out of the store, with all that it knows. If we are killed in here, sweep() goes on."""
+    remove_directory(network.name)
+
+
+def remove_directory(name: str) -> None:
+    """The same for one whose record may be damaged."""
     above = state.place("networks")
-    gone = f"{above}/.{network.id}"
+    gone = f"{above}/.{state.new_id()}"
     with locked(above, fcntl.LOCK_EX):
         try:
-            os.rename(network.path(), gone)
+            os.rename(f"{above}/{name}", gone)
         except FileNotFoundError:  # by somebody else, just now
             return
         state.remove_tree(gone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch, whole_number
 from ch02_namespaces.errors import EngineError
@@ -13,7 +14,7 @@ from ch04_images import state
 from ch04_images.image_commands import for_each
 from ch05_lifecycle import names, store
 from ch05_lifecycle.store import Stored
-from ch06_network import drivers, endpoints, network, plug, wishes
+from ch06_network import drivers, endpoints, nat, network, plug, wishes
 from ch06_network.netlink import Netlink
 from ch06_network.network import MTU, Network
 from ch06_network.subnets import Address, Subnet, parse_address, parse_subnet
@@ -61,6 +62,8 @@ def with_gateways(subnets: list[Subnet], gateways: list[Address]) -> list[tuple[
 def list_networks(options: Options) -> int:
     """`network ls`: all of them."""
     rows = []
+    for name in network.damaged():
+        print(f"mydocker: network {name}: its record is damaged (`network rm` removes it)", file=sys.stderr)
     for one in network.every():
         if options.quiet:
             print(state.short(one.id))
@@ -119,7 +122,10 @@ def remove_networks(options: Options) -> int:
     state.require_root()
 
     def remove(text: str) -> None:
-        remove_network(network.find(text))
+        if text in network.damaged():
+            remove_damaged(text)
+        else:
+            remove_network(network.find(text))
         print(text)
 
     for_each(options.operands, remove)
@@ -138,6 +144,16 @@ def remove_network(one: Network) -> None:
         drivers.driver_of(one.driver).remove(one)
 
 
+def remove_damaged(name: str) -> None:
+    """Remove a network that nothing is known of but its name. Raises EngineError."""
+    from ch06_network import bridge
+
+    network.remove_directory(name)
+    if not network.damaged():  # else it cannot be said whose a bridge is
+        bridge.remove_strays()
+    nat.apply()
+
+
 def prune_networks(options: Options) -> int:
     """`network prune`: remove all networks that no container wants to be in."""
     state.require_root()
@@ -147,23 +163,28 @@ def prune_networks(options: Options) -> int:
         if one.name not in wanted:
             remove_network(one)
             print(one.name)
+    nat.apply()  # if whoever removed the last one was killed
     return 0
 
 
 def connect_container(options: Options) -> int:
     """`network connect`: from now on a container is in one more network; at once if it runs."""
     state.require_root()
-    one, stored = drivers.ready(options.operands[0]), store.find(options.operands[1])
+    stored, one = store.find(options.operands[1]), drivers.ready(options.operands[0])
     if wishes.mode_of(stored)[0] != "networks":
         raise EngineError(f"container {options.operands[1]!r}", "it has no network of its own to add one to")
     wish = Wish(one.name, [parse_address(text) for text in options.ip], options.alias)
-    with locked(stored.record.path(), fcntl.LOCK_SH):
+    with locked(stored.record.path("upper"), fcntl.LOCK_EX):
         known = wishes.of(stored)
         if any(other.network == one.name for other in known):
             raise EngineError(f"container {options.operands[1]!r}", f"it is in network {one.name} already")
-        if stored.is_watched():
-            connect_running(one, stored, wish)
         wishes.write(stored, [*known, wish])
+        try:
+            if stored.is_watched():
+                connect_running(one, stored, wish)
+        except BaseException:
+            wishes.write(stored, known)
+            raise
     return 0
 
 
@@ -171,7 +192,7 @@ def connect_running(one: Network, stored: Stored, wish: Wish) -> None:
     """Plug a network into a container that runs. Raises EngineError; then it is as before."""
     namespace = plug.open_namespace(stored)
     taken = [endpoint.number for endpoint in endpoints.of_container(stored.id)]
-    number = min(set(range(len(taken) + 1)) - set(taken))
+    number = max(taken, default=-1) + 1  # the first network that it was in leads out
     try:
         endpoint = plug.allocate(one, stored, f"eth{number}", wish)
         try:
@@ -187,15 +208,16 @@ def disconnect_container(options: Options) -> int:
     """`network disconnect`: a container leaves a network; at once if it runs."""
     state.require_root()
     one, stored = network.find(options.operands[0]), store.find(options.operands[1])
-    known = wishes.of(stored)
-    rest = [wish for wish in known if wish.network != one.name]
-    if len(rest) == len(known):
-        raise EngineError(f"container {options.operands[1]!r}", f"it is not in network {one.name}")
-    endpoint = endpoints.read(one, stored.id)
-    if endpoint is not None:
-        plug.leave(endpoint)
+    with locked(stored.record.path("upper"), fcntl.LOCK_EX):
+        known = wishes.of(stored)
+        rest = [wish for wish in known if wish.network != one.name]
+        if len(rest) == len(known):
+            raise EngineError(f"container {options.operands[1]!r}", f"it is not in network {one.name}")
+        endpoint = endpoints.read(one, stored.id)
+        if endpoint is not None:
+            plug.leave(endpoint)
         lead_out_again(stored)
-    wishes.write(stored, rest)
+        wishes.write(stored, rest)
     return 0
 
 
@@ -220,6 +242,8 @@ def lead_out_again(stored: Stored) -> None:
 def list_ports(options: Options) -> int:
     """`port`: where on this host the ports of a container are."""
     stored = store.find(options.operands[0])
+    if not stored.is_watched():
+        return 0
     for endpoint in endpoints.of_container(stored.id):
         for port in endpoint.ports:
             address = f"[{port.address}]" if ":" in port.address else port.address
@@ -266,7 +290,7 @@ COMMANDS = {
         "Plug a network into a container.",
         [
             Flag("--ip", value="ADDRESS", convert=address_text, many=True, help="the address that it must get"),
-            Flag("--alias", value="NAME", many=True, help="one more name for it there"),
+            Flag("--alias", value="NAME", convert=wishes.alias, many=True, help="one more name for it there"),
         ],
         "NETWORK CONTAINER",
         connect_container,

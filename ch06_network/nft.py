@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ch02_namespaces.errors import NOT_FOUND, EngineError
+from ch02_namespaces.errors import EngineError
 
 PLACES = ("/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/usr/local/sbin/nft")
 HINT = "Debian has it in the package nftables; a kernel with iptables alone is not enough"
@@ -18,7 +18,7 @@ def run(script: str, *flags: str) -> str:
     """Give nft a script; what it prints. Raises EngineError with what it says."""
     program = next(filter(os.path.exists, PLACES), "")
     if not program:
-        raise EngineError("nft", "there is no such command on this machine", HINT, NOT_FOUND)
+        raise EngineError("nft", "there is no such command on this machine", HINT)
     stdin = os.memfd_create("nft", os.MFD_CLOEXEC)
     output, errors = os.memfd_create("out", os.MFD_CLOEXEC), os.memfd_create("err", os.MFD_CLOEXEC)
     try:

@@ -1,9 +1,11 @@
-"""The parts that give a container its network. Book section 6.5; in each picture, what `--net` says.
+"""The parts that give a container its network. Book section 6.5.
 
-NAME              bridge ═══ veth ═══ eth0      Endpoints: one for each network
-none                                   lo       Loopback
-container:OTHER   what that one has             JoinNetwork
-host              what this host has            none of these parts
+    NAME              bridge ═══ veth ═══ eth0      Endpoints: one for each network
+    none                                   lo       Loopback
+    container:OTHER   what that one has             JoinNetwork
+    host              what this host has            none of these parts
+
+On the left stands what `--net` says.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from ch03_run.container import Container, Part
 from ch04_images import state
 from ch05_lifecycle.process import open_process
 from ch05_lifecycle.store import Stored
-from ch06_network import drivers, endpoints, hosts_file, nat, network, wishes
+from ch06_network import conntrack, drivers, endpoints, hosts_file, nat, network, wishes
 from ch06_network.netlink import Netlink
 from ch06_network.ports import PublishedPort, Reservation
 
@@ -87,11 +89,12 @@ class Endpoints(Part):
         ports = self._reservation.take(wishes.ports_of(self._stored))
         for number, wish in enumerate(wishes.of(self._stored)):
             one = drivers.ready(wish.network)
-            leads_in = ports if not one.internal else []
+            leads_in = [port for port in ports if one.lets_in(port.version)]
             allocate(one, self._stored, f"eth{number}", wish, leads_in)
             ports = [port for port in ports if port not in leads_in]
         if ports:
-            raise EngineError(f"-p {ports[0]}", "nothing leads into an internal network", "--net another, too")
+            hint = f"--net one that is not internal and has a subnet of IPv{ports[0].version}"
+            raise EngineError(f"-p {ports[0]}", "it leads into none of the container's networks", hint)
 
     def attach(self, container: Container) -> None:
         assert container.process is not None
@@ -115,7 +118,7 @@ def allocate(
     one: Network, stored: Stored, interface: str, wish: Wish, ports: list[PublishedPort] | None = None
 ) -> Endpoint:
     """Give a container its addresses and names in a network. Raises EngineError."""
-    known_as = [stored.name, state.short(stored.id), *wish.aliases]
+    known_as = [stored.name, state.short(stored.id), *wishes.hostname_of(stored), *wish.aliases]
     return endpoints.allocate(one, stored.id, interface, list(dict.fromkeys(known_as)), wish.addresses, ports or [])
 
 
@@ -125,6 +128,7 @@ def connect(endpoint: Endpoint, namespace: int) -> None:
     endpoints.plug(one, endpoint, namespace, endpoint.interface == default_interface(endpoint.container))
     if endpoint.ports:
         nat.apply()
+        conntrack.forget(endpoint.ports)
     tell(one)
 
 

@@ -30,6 +30,11 @@ class PublishedPort:
         self.protocol = protocol
 
     @property
+    def version(self) -> int:
+        """Of the Internet protocol: 4 or 6."""
+        return parse_address(self.address).version
+
+    @property
     def fields(self) -> list[object]:
         """For a record; PublishedPort(*fields) is the same again."""
         return [self.address, self.host, self.container, self.protocol]

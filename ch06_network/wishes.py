@@ -9,7 +9,9 @@ import os
 
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
+from ch05_lifecycle import names, store
 from ch05_lifecycle.store import Stored
+from ch06_network import network
 from ch06_network.network import DEFAULT, MODES
 from ch06_network.ports import PublishedPort, parse_exposed
 from ch06_network.subnets import Address, parse_address
@@ -18,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from ch02_namespaces.command_line import Options
 
 FILE = "networks.json"
 
@@ -38,6 +42,20 @@ def mode_of(stored: Stored) -> tuple[str, str]:
     return (kind, other) if kind in MODES else ("networks", "")
 
 
+def files_owner(stored: Stored) -> Stored:
+    """The container whose hosts, resolv.conf and hostname it has: its own, or those of the one whose network it joins.
+    Raises EngineError."""
+    seen = []
+    kind, other = mode_of(stored)
+    while kind == "container":
+        seen.append(stored.id)
+        stored = store.find(other)
+        if stored.id in seen:
+            raise EngineError(f"--net container:{other}", "it leads back to the container itself")
+        kind, other = mode_of(stored)
+    return stored
+
+
 def of(stored: Stored) -> list[Wish]:
     """The networks that it wants to be in, in order: the first is the way to everywhere else."""
     path = stored.record.path(FILE)
@@ -47,10 +65,22 @@ def of(stored: Stored) -> list[Wish]:
     if mode_of(stored)[0] != "networks":
         return []
     options = _options(stored)
-    names = options.get("net") or [DEFAULT]
+    networks = [network.name_of(word) for word in options.get("net") or [DEFAULT]]
     addresses = [parse_address(text) for text in options.get("ip") or []]
     aliases = options.get("network_alias") or []
-    return [Wish(name, addresses if number == 0 else [], aliases) for number, name in enumerate(names)]
+    return [Wish(name, addresses if number == 0 else [], aliases) for number, name in enumerate(networks)]
+
+
+def hostname_of(stored: Stored) -> list[str]:
+    """What --hostname says, if the other containers can call it so."""
+    called = str(_options(stored).get("hostname") or "")
+    return [called] if called and set(called) <= names.ALLOWED else []
+
+
+def alias(text: str) -> str:
+    """For Flag.convert: one more name. Raises EngineError."""
+    names.check(text)
+    return text
 
 
 def write(stored: Stored, wishes: Sequence[Wish]) -> None:
@@ -70,17 +100,24 @@ def ports_of(stored: Stored) -> list[PublishedPort]:
     return ports
 
 
-def check(net: Sequence[str], ip: Sequence[str], aliases: Sequence[str], publishes: bool) -> None:
+def check(options: Options) -> None:
     """Raise EngineError for flags of `run` that contradict each other."""
-    special = [word for word in net if word.partition(":")[0] in MODES]
-    if special and len(net) > 1:
+    special = [word for word in options.net if word.partition(":")[0] in MODES]
+    if special and len(options.net) > 1:
         raise EngineError(f"--net {special[0]}", "it does not go together with other networks")
     for word in special:
-        if word.startswith("container") and not word.partition(":")[2]:
+        kind, colon, other = word.partition(":")
+        if kind == "container" and not other:
             raise EngineError(f"--net {word}", "it names no container", "--net container:NAME")
-        for flag, is_given in (("--ip", bool(ip)), ("--network-alias", bool(aliases)), ("-p", publishes)):
-            if is_given:
-                raise EngineError(flag, f"with --net {word} there is no network of ours", "leave out one of them")
+        if kind != "container" and colon:
+            raise EngineError(f"--net {word}", f"{kind} stands alone", f"--net {kind}")
+        publishes = options.publish or options.publish_all
+        refused = [("--ip", options.ip), ("--network-alias", options.network_alias), ("-p", publishes)]
+        if kind == "container":  # it has the files of that one
+            refused += [("--dns", options.dns), ("--add-host", options.add_host)]
+        for flag, given in refused:
+            if given:
+                raise EngineError(flag, f"with --net {word} there is no network of its own", "leave out one of them")
 
 
 def _options(stored: Stored) -> dict[str, Any]:

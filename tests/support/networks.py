@@ -104,6 +104,11 @@ class NetKeeper(Keeper):
         """Whether a container gets an answer to a ping."""
         return self.raw("exec", container, "ping", "-c1", "-W1", *flags, target).code == 0
 
+    def knows(self, container: str, name: str) -> bool:
+        """Whether a container's /etc/hosts has this name."""
+        lines = self.inside(container, "cat /etc/hosts").splitlines()
+        return any(name in line.split()[1:] for line in lines)
+
     def get(self, container: str, url: str, seconds: int = 5) -> Result:
         """Fetch a page from a container."""
         return self.raw("exec", container, "timeout", str(seconds), "wget", "-qO-", url)
