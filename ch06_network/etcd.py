@@ -115,6 +115,7 @@ class Etcd:
         question = {"create_request": {"key": _encoded(prefix), "range_end": _after(prefix)}}
         connection, response = self._open("watch", question)
         if response.status != 200:
+            response.close()
             connection.close()
             raise EtcdError(f"etcd {self.urls[0]}", f"watch: {response.status} {response.reason}")
         return Watch(connection, response)
@@ -127,6 +128,7 @@ class Etcd:
         except (OSError, http.client.HTTPException) as error:
             raise EtcdError(f"etcd {self.urls[0]}", str(error) or type(error).__name__) from None
         finally:
+            response.close()
             connection.close()
         if response.status != 200:
             raise _refusal(f"etcd {self.urls[0]}", text, f"{response.status} {response.reason}")
@@ -137,7 +139,7 @@ class Etcd:
                 f"etcd {self.urls[0]}", "its answer is not that of an etcd", "is it the right URL?"
             ) from None
 
-    def _open(self, path: str, question: dict[str, Any]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def _open(self, path: str, question: dict[str, Any]) -> tuple[http.client.HTTPConnection, Response]:
         """Ask the first server that answers; it is asked first the next time."""
         reasons = []
         for url in list(self.urls):
@@ -148,7 +150,9 @@ class Etcd:
             connection = _connect(url, seconds)
             try:
                 connection.request("POST", f"/v3/{path}", json.dumps(question), {"Content-Type": "application/json"})
-                return connection, connection.getresponse()
+                response = connection.getresponse()
+                assert isinstance(response, Response)
+                return connection, response
             except (OSError, ValueError, http.client.HTTPException) as error:
                 connection.close()
                 reasons.append(str(error) or type(error).__name__)
@@ -178,11 +182,10 @@ def _refusal(who: str, text: bytes, status: str) -> EtcdError:
 class Watch:
     """Something to poll(2): it is readable when a key has changed. What has, the store itself says better."""
 
-    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: http.client.HTTPConnection, response: Response) -> None:
         self._connection = connection
         self._response = response
-        assert connection.sock is not None
-        self._socket = connection.sock
+        self._socket = response.connected
         self._socket.settimeout(SECONDS)
 
     def fileno(self) -> int:
@@ -200,6 +203,7 @@ class Watch:
 
     def close(self) -> None:
         """Stop watching."""
+        self._response.close()
         self._connection.close()
 
 
@@ -224,11 +228,12 @@ class _InTime(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
-    """One that has to come in time as a whole, not byte by byte."""
+class Response(http.client.HTTPResponse):
+    """One that has to come in time as a whole, not byte by byte. connected: the socket that it comes from."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
+        self.connected = sock
         self.fp = io.BufferedReader(_InTime(self.fp.detach(), sock))
 
 
@@ -248,7 +253,7 @@ def _connect(url: str, seconds: float) -> http.client.HTTPConnection:
     assert parts.hostname is not None
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port or 2379, timeout=seconds)
-    connection.response_class = _Response
+    connection.response_class = Response
     return connection
 
 

@@ -198,9 +198,9 @@ def check_mtu(mtu: int, subnets: Sequence[Subnet]) -> None:
 
 
 def check_overlap(subnets: Sequence[Subnet], other: Network) -> None:
-    """Raise EngineError if one of these subnets has addresses of another network."""
+    """Raise EngineError if one of these subnets has addresses of another network, here or on other hosts."""
     for subnet in subnets:
-        for theirs, _ in other.subnets:
+        for theirs, _ in [*other.subnets, *other.elsewhere]:
             if subnet.overlaps(theirs):
                 raise EngineError(f"subnet {subnet}", f"it overlaps {theirs} of network {other.name}", "another one")
 

@@ -33,8 +33,7 @@ BOUND = 12.0  # seconds: a command whose etcd does not behave has ended by then
 CLIENT = """
 import json, sys
 from ch06_network.etcd import Etcd
-url, method, *arguments = sys.argv[1:]
-print(json.dumps(getattr(Etcd([url]), method)(*arguments)))
+print(json.dumps(getattr(Etcd([sys.argv[1]]), sys.argv[2])(*json.load(sys.stdin))))
 """
 LIAR = """
 import http.client, json, socket, sys, time
@@ -153,7 +152,8 @@ class Etcd:
 
     def ask(self, method: str, *arguments: str) -> Any:
         """Call a method of the chapter's client."""
-        return json.loads(self._host.python(CLIENT, self.url, method, *arguments).text)
+        words = json.dumps(arguments).encode()
+        return json.loads(self._host.python(CLIENT, self.url, method, input=words).text)
 
     def keys(self, prefix: str = "/") -> dict[str, str]:
         found: dict[str, str] = self.ask("find", prefix)
@@ -293,7 +293,7 @@ class Site(NetKeeper):
         assert self.routes() == set()
         assert "mydocker" not in self.ruleset()
         assert not self.agents()
-        assert os.listdir(self.root / "networks") == []
+        assert not list(self.root.glob("networks/*"))
         return True
 
 
@@ -345,11 +345,10 @@ class Lan:
     def network(self, driver: str, count: int, *flags: Word, url: str = Etcd.url) -> list[Site]:
         """So many hosts with a network across them."""
         new = [self.site() for _ in range(count)]
-        assert new[0].create(driver, "--subnet", SPAN, *flags, url=url).code == 0
-        rest = ("network", "create", "--driver", driver, "--etcd", url, NETWORK)
-        for started in [site.host.spawn(site.engine.command_line(*rest)) for site in new[1:]]:
-            result = finish(started)
-            assert result.code == 0, result
+        assert new[0].create(driver, "--subnet", SPAN, *flags, url=url).text
+        words = ("network", "create", "--driver", driver, "--etcd", url, NETWORK)
+        started = [site.host.spawn(site.engine.command_line(*words)) for site in new[1:]]
+        assert all([finish(process).text for process in started])
         return new
 
     def lose_power(self, site: Site) -> None:

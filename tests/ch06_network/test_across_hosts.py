@@ -462,11 +462,11 @@ def test_nonsense_from_other_hosts(lan: Lan, driver: str) -> None:
 def test_one_unreachable_host_harms_no_other(lan: Lan) -> None:
     """With plain routes, a host must be on the link; one that is not has no way, the others have."""
     one, two = lan.network("host-routes", 2)
-    lan.etcd.put(f"{HOSTS}10.44.0.0-24", json.dumps(GOOD | {"address": "203.0.113.1"}))
+    lan.etcd.put(f"{HOSTS}10.44.9.0-24", json.dumps(GOOD | {"address": "203.0.113.1", "names": []}))
     two.on("two")
     one.on("one")
     one.reaches("one", "two")
-    lan.etcd.ask("delete", f"{HOSTS}10.44.0.0-24")
+    lan.etcd.ask("delete", f"{HOSTS}10.44.9.0-24")
 
 
 def test_another_host_has_our_part(lan: Lan) -> None:
