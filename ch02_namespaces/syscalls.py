@@ -43,16 +43,37 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_SYNCHRONOUS = 0x10
 MS_REMOUNT = 0x20
+MS_MANDLOCK = 0x40
+MS_DIRSYNC = 0x80
+MS_NOSYMFOLLOW = 0x100
+MS_NOATIME = 0x400
+MS_NODIRATIME = 0x800
 MS_BIND = 0x1000
 MS_REC = 0x4000
+MS_SILENT = 0x8000
+MS_UNBINDABLE = 0x20000
 MS_PRIVATE = 0x40000
 MS_SLAVE = 0x80000
+MS_SHARED = 0x100000
+MS_RELATIME = 0x200000
+MS_I_VERSION = 0x800000
+MS_STRICTATIME = 0x1000000
+MS_LAZYTIME = 0x2000000
 MNT_DETACH = 0x2
 OPEN_TREE_CLONE = 0x1
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR__ATIME = 0x70  # the field that the two above belong to
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 # linux/fcntl.h
 AT_FDCWD = -100
@@ -125,6 +146,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.unshare.argtypes = (ctypes.c_int,)
 _libc.setns.argtypes = (ctypes.c_int, ctypes.c_int)
 _libc.sethostname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
+_libc.setdomainname.argtypes = (ctypes.c_char_p, ctypes.c_size_t)
 _libc.umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 _libc.mount.argtypes = (
     *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p),
@@ -375,12 +397,13 @@ def pivot_root(new: str, old: str) -> None:
     _checked("pivot_root", _syscall(number, os.fsencode(new), os.fsencode(old)), new, old)
 
 
-def open_tree(path: str) -> int:
+def open_tree(path: str, recursive: bool = True) -> int:
     """A copy of what is mounted at a file or directory, with all mounts below, that has no place yet: open_tree(2).
 
+    recursive: whether with all mounts below it.
     Returns a descriptor; move_mount() gives it a place; if that never happens, the copy vanishes with the descriptor.
     """
-    flags = OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | os.O_CLOEXEC
     result = _syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags)
     return _checked("open_tree", result, path, ("OPEN_TREE_", OPEN_TREE_CLONE))
 
@@ -391,14 +414,18 @@ def move_mount(tree: int, target: int) -> None:
     _checked("move_mount", _syscall(SYS_MOVE_MOUNT, tree, b"", target, b"", flags), tree, target)
 
 
-def mount_setattr(tree: int, attributes: int, propagation: int = 0) -> None:
-    """Change a mount and all below it, given by a descriptor of open_tree(): mount_setattr(2).
+def mount_setattr(
+    tree: int, attributes: int, propagation: int = 0, *, cleared: int = 0, recursive: bool = True
+) -> None:
+    """Change a mount and all below it, given by a descriptor of it or of open_tree(): mount_setattr(2).
 
-    attributes: MOUNT_ATTR_* to set; propagation: MS_PRIVATE or MS_SLAVE, 0 leaves it as it is.
+    attributes: MOUNT_ATTR_* to set; propagation: MS_PRIVATE or the like, 0 leaves it as it is; cleared: MOUNT_ATTR_* to
+    clear; recursive: whether all below it, too.
     """
-    wanted = _MountAttributes(attr_set=attributes, propagation=propagation)
+    wanted = _MountAttributes(attr_set=attributes, attr_clr=cleared, propagation=propagation)
     size = ctypes.c_size_t(ctypes.sizeof(wanted))
-    result = _syscall(SYS_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH | AT_RECURSIVE, ctypes.byref(wanted), size)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    result = _syscall(SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(wanted), size)
     _checked("mount_setattr", result, tree, ("MOUNT_ATTR_", attributes), ("MS_", propagation))
 
 
@@ -419,6 +446,12 @@ def sethostname(name: str) -> None:
     """Name the machine, or the container, if the UTS namespace is its own: sethostname(2). At most 64 bytes."""
     encoded = os.fsencode(name)
     _checked("sethostname", _libc.sethostname(encoded, len(encoded)), name)
+
+
+def setdomainname(name: str) -> None:
+    """The NIS domain name of the UTS namespace: setdomainname(2). At most 64 bytes."""
+    encoded = os.fsencode(name)
+    _checked("setdomainname", _libc.setdomainname(encoded, len(encoded)), name)
 
 
 # ---------------------------------------------------------------- files of /proc and /sys

@@ -146,6 +146,17 @@ def start(container: Container) -> None:
         raise
 
 
+def let_go(container: Container) -> None:
+    """Let a created container's process become the command in its own time, and forget it: for an engine that ends now.
+
+    What the parts have made stays; whoever cleans up has to know of it.
+    """
+    _tell(container, START)
+    container._go.close()
+    container._report.close()
+    container._prepared.clear()
+
+
 def wait(container: Container) -> int:
     """Wait until PID 1 has ended; its exit code. The kernel has then ended every other process of the container."""
     assert container.process is not None

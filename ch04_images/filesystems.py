@@ -48,16 +48,23 @@ class Devices(Part):
 
     def enter(self, container: Container) -> None:
         mount("tmpfs", "/dev", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "mode=755,size=64m")
-        os.umask(0)
-        for name, (major, minor) in NODES.items():
-            os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
-        os.umask(0o022)  # and so it stays for the command, whatever the engine's caller had
-        for name, target in LINKS.items():
-            os.symlink(target, f"/dev/{name}")
+        make_nodes()
         no_programs = syscalls.MS_NOSUID | syscalls.MS_NOEXEC
         mount("devpts", "/dev/pts", no_programs, "newinstance,ptmxmode=0666,mode=0620,gid=5")
         mount("tmpfs", "/dev/shm", INERT, "mode=1777,size=64m")
         mount("mqueue", "/dev/mqueue", INERT)
+
+
+def make_nodes() -> None:
+    """The devices and links that every program expects in /dev, as far as they are missing there. Raises OSError."""
+    os.umask(0)
+    for name, (major, minor) in NODES.items():
+        if not os.path.lexists(f"/dev/{name}"):
+            os.mknod(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+    os.umask(0o022)  # and so it stays for the command, whatever the engine's caller had
+    for name, target in LINKS.items():
+        if not os.path.lexists(f"/dev/{name}"):
+            os.symlink(target, f"/dev/{name}")
 
 
 class CgroupNamespace(Part):
@@ -84,19 +91,23 @@ class CgroupFilesystem(Part):
         self._hierarchies = cgroups.hierarchies()
 
     def enter(self, container: Container) -> None:
-        if [hierarchy.version for hierarchy in self._hierarchies] == [cgroup_v2]:
-            syscalls.mount("cgroup2", "/sys/fs/cgroup", "cgroup2", READ_ONLY)
-        elif self._hierarchies:
-            self._mount_several()
+        self.mount_at("/sys/fs/cgroup", READ_ONLY)
 
-    def _mount_several(self) -> None:
-        syscalls.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", INERT, "mode=755,size=64k")
+    def mount_at(self, target: str, flags: int) -> None:
+        """Mount them in a directory; one mount, or a tmpfs with one for each hierarchy. Raises SyscallError."""
+        if [hierarchy.version for hierarchy in self._hierarchies] == [cgroup_v2]:
+            syscalls.mount("cgroup2", target, "cgroup2", flags)
+        elif self._hierarchies:
+            self._mount_several(target, flags)
+
+    def _mount_several(self, top: str, flags: int) -> None:
+        syscalls.mount("tmpfs", top, "tmpfs", INERT, "mode=755,size=64k")
         for hierarchy in self._hierarchies:
             names = hierarchy.mount_options()
-            target = f"/sys/fs/cgroup/{names or 'unified'}"
+            target = f"{top}/{names or 'unified'}"
             os.mkdir(target)
-            syscalls.mount("cgroup", target, "cgroup" if names else "cgroup2", READ_ONLY, names or None)
+            syscalls.mount("cgroup", target, "cgroup" if names else "cgroup2", flags, names or None)
             for name in names.split(","):
                 if name != names:  # cpu -> cpu,cpuacct, as every program expects
-                    os.symlink(names, f"/sys/fs/cgroup/{name}")
-        syscalls.mount(None, "/sys/fs/cgroup", None, syscalls.MS_REMOUNT | syscalls.MS_BIND | READ_ONLY)
+                    os.symlink(names, f"{top}/{name}")
+        syscalls.mount(None, top, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | flags)

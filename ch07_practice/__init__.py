@@ -1,0 +1,1 @@
+"""Book chapter 7: real work."""

@@ -1,0 +1,161 @@
+"""The command line of the runtime, as runc has it: `GLOBAL-FLAGS COMMAND FLAGS ID`. Book section 7.4."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ch02_namespaces.command_line import HELP, CliCommand, Flag, Options, dispatch, leave, open_standard_streams, parse
+from ch02_namespaces.errors import EngineError, report
+from ch02_namespaces.output import FORMAT, print_table
+from ch05_lifecycle.process import parse_signal
+from ch07_practice.oci import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ch07_practice.oci.runtime import Runtime
+
+PROGRAM = "python3 -m ch07_practice.oci"
+
+
+def log_format(text: str) -> str:
+    """For Flag.convert. Raises EngineError."""
+    if text not in ("text", "json"):
+        raise EngineError(text, "it is neither text nor json")
+    return text
+
+
+GLOBAL_FLAGS = [
+    Flag("--root", value="DIRECTORY", help=f"where containers are kept (default: {state.DEFAULT_ROOT})"),
+    Flag("--log", value="FILE", help="where errors are written to, besides standard error"),
+    Flag("--log-format", value="text|json", convert=log_format, help="how (default: text)"),
+]
+BUNDLE = Flag("-b", "--bundle", value="DIRECTORY", help="with config.json (default: here)")
+CREATE_FLAGS = [
+    BUNDLE,
+    Flag("--console-socket", value="SOCKET", help="who takes the terminal"),
+    Flag("--pid-file", value="FILE", help="where the pid is written to"),
+]
+
+
+class Commands:
+    """The commands, on one runtime. make: a runtime for a directory."""
+
+    def __init__(self, make: Callable[[str], Runtime]) -> None:
+        self._make = make
+        self.root = state.DEFAULT_ROOT
+
+    def table(self) -> dict[str, CliCommand]:
+        """For dispatch()."""
+        return {
+            "create": CliCommand("Make a container of a bundle.", CREATE_FLAGS, "ID", self.create),
+            "start": CliCommand("Let its command begin.", [], "ID", self.start),
+            "run": CliCommand("Create and start; wait for its end, and delete it.", CREATE_FLAGS, "ID", self.run),
+            "state": CliCommand("Show how it is.", [], "ID", self.state),
+            "kill": CliCommand("Send it a signal.", [], "ID [SIGNAL]", self.kill),
+            "delete": CliCommand(
+                "Remove it.", [Flag("-f", "--force", help="end it first, if it runs")], "ID", self.delete
+            ),
+            "list": CliCommand("List all.", [Flag("-q", "--quiet", help="only their ids"), FORMAT], "", self.list),
+            "spec": CliCommand("Write a config.json to begin with.", [BUNDLE], "", self.spec),
+        }
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime for the directory that the command line names."""
+        return self._make(self.root)
+
+    def create(self, options: Options) -> int:
+        """`create`."""
+        (id,) = options.operands
+        self.runtime.create(id, options.bundle or ".", options.console_socket, options.pid_file)
+        return 0
+
+    def start(self, options: Options) -> int:
+        """`start`."""
+        self.runtime.start(options.operands[0])
+        return 0
+
+    def run(self, options: Options) -> int:
+        """`run`: the exit code is the command's."""
+        (id,) = options.operands
+        return self.runtime.run(id, options.bundle or ".", options.console_socket, options.pid_file)
+
+    def state(self, options: Options) -> int:
+        """`state`."""
+        import json
+
+        print(json.dumps(self.runtime.state(options.operands[0]), indent=2))
+        return 0
+
+    def kill(self, options: Options) -> int:
+        """`kill`."""
+        id, *signal = options.operands
+        self.runtime.kill(id, parse_signal(signal[0] if signal else "TERM"))
+        return 0
+
+    def delete(self, options: Options) -> int:
+        """`delete`."""
+        self.runtime.delete(options.operands[0], options.force)
+        return 0
+
+    def list(self, options: Options) -> int:
+        """`list`."""
+        rows = []
+        for kept in state.every(self.root):
+            if options.quiet:
+                print(kept.id)
+                continue
+            record = kept.record()
+            created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record["created"]))
+            status = kept.status()
+            pid = 0 if status == state.STOPPED else record["pid"]
+            rows.append({"id": kept.id, "pid": pid, "status": status, "bundle": record["bundle"], "created": created})
+        if rows or options.format == "json":
+            print_table(rows, options.format)
+        return 0
+
+    def spec(self, options: Options) -> int:
+        """`spec`."""
+        from ch07_practice.oci.example import write_example
+
+        write_example(options.bundle or ".")
+        return 0
+
+
+def main(commands: Commands, arguments: list[str], program: str = PROGRAM) -> int:
+    """Run a command line; the exit code. Errors are printed, and written into the log."""
+    open_standard_streams()
+    options = Options(GLOBAL_FLAGS)
+    try:
+        options = parse([HELP, *GLOBAL_FLAGS], arguments, "COMMAND ...")
+        if options.root is not None:
+            commands.root = options.root
+        return dispatch(commands.table(), ["--help"] if options.help else options.operands, program)
+    except (Exception, KeyboardInterrupt) as error:
+        if options.log is not None:
+            write_log(options.log, options.log_format or "text", str(error))
+        return report(error)
+
+
+def write_log(path: str, format: str, message: str) -> None:
+    """Add a line to the log: engines read there why something failed."""
+    import json
+
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    record = {"level": "error", "msg": message, "time": now}
+    line = json.dumps(record) if format == "json" else f"time={now} level=error msg={json.dumps(message)}"
+    try:
+        with open(path, "a") as log:
+            log.write(f"{line}\n")
+    except OSError as error:
+        report(error)
+
+
+def entry_point() -> None:
+    """The program: run the command line that we were started with, and end."""
+    from ch07_practice.oci.runtime import Runtime
+
+    leave(main(Commands(Runtime), sys.argv[1:]))

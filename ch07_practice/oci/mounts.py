@@ -1,0 +1,210 @@
+"""The mounts that config.json lists, in their order. Book section 7.3.
+
+OCI runtime-spec, config.md, "Mounts" and "Linux mount options". Each destination is looked up when the bundle's root is
+our /, so that no link of it leads outside; what comes from the host was opened before, as a copy without a place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ch02_namespaces import syscalls
+from ch03_run.container import Container, Part
+from ch04_images import inside
+from ch04_images.filesystems import CgroupFilesystem, make_nodes
+from ch07_practice.oci.document import Node
+
+FLAGS = {
+    "ro": syscalls.MS_RDONLY,
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "sync": syscalls.MS_SYNCHRONOUS,
+    "mand": syscalls.MS_MANDLOCK,
+    "dirsync": syscalls.MS_DIRSYNC,
+    "noatime": syscalls.MS_NOATIME,
+    "nodiratime": syscalls.MS_NODIRATIME,
+    "relatime": syscalls.MS_RELATIME,
+    "strictatime": syscalls.MS_STRICTATIME,
+    "iversion": syscalls.MS_I_VERSION,
+    "silent": syscalls.MS_SILENT,
+    "lazytime": syscalls.MS_LAZYTIME,
+    "nosymfollow": syscalls.MS_NOSYMFOLLOW,
+}
+CLEARED = {
+    "rw": "ro",
+    "suid": "nosuid",
+    "dev": "nodev",
+    "exec": "noexec",
+    "async": "sync",
+    "nomand": "mand",
+    "atime": "noatime",
+    "diratime": "nodiratime",
+    "norelatime": "relatime",
+    "nostrictatime": "strictatime",
+    "noiversion": "iversion",
+    "loud": "silent",
+    "nolazytime": "lazytime",
+    "symfollow": "nosymfollow",
+    "defaults": "",
+}
+PROPAGATION = {
+    "private": syscalls.MS_PRIVATE,
+    "slave": syscalls.MS_SLAVE,
+    "shared": syscalls.MS_SHARED,
+    "unbindable": syscalls.MS_UNBINDABLE,
+}
+ATTRIBUTES = {
+    "ro": syscalls.MOUNT_ATTR_RDONLY,
+    "nosuid": syscalls.MOUNT_ATTR_NOSUID,
+    "nodev": syscalls.MOUNT_ATTR_NODEV,
+    "noexec": syscalls.MOUNT_ATTR_NOEXEC,
+    "noatime": syscalls.MOUNT_ATTR_NOATIME,
+    "strictatime": syscalls.MOUNT_ATTR_STRICTATIME,
+    "nodiratime": syscalls.MOUNT_ATTR_NODIRATIME,
+    "nosymfollow": syscalls.MOUNT_ATTR_NOSYMFOLLOW,
+}
+TIMES = ("noatime", "strictatime", "relatime")
+BINDS = ("bind", "rbind")
+
+
+class Mount:
+    """One mount of the list, with its options sorted out."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.target = os.path.normpath("/" + node["destination"].text().lstrip("/"))
+        self.kind = node["type"].text("")
+        self.source = node["source"].text("")
+        self.set: set[str] = set()
+        self.cleared: set[str] = set()
+        self.set_below: set[str] = set()
+        self.cleared_below: set[str] = set()
+        self.propagation = 0
+        self.is_bind = self.kind in BINDS
+        self.is_recursive = self.kind == "rbind"
+        self.copies_up = False
+        self.data: list[str] = []
+        for option in node["options"].items():
+            self._take(option)
+
+    def _take(self, node: Node) -> None:
+        word = node.text()
+        below = word[1:] if word.startswith("r") and word[1:] in (*ATTRIBUTES, *CLEARED) and word not in FLAGS else ""
+        if word in FLAGS:
+            self.set.add(word)
+            self.cleared.discard(word)
+        elif word in CLEARED:
+            self.cleared.add(CLEARED[word])
+            self.set.discard(CLEARED[word])
+        elif word in BINDS:
+            self.is_bind, self.is_recursive = True, word == "rbind"
+        elif word in PROPAGATION:
+            self.propagation = PROPAGATION[word]
+        elif word.startswith("r") and word[1:] in PROPAGATION:
+            self.propagation = PROPAGATION[word[1:]] | syscalls.MS_REC
+        elif below in ATTRIBUTES:
+            self.set_below.add(below)
+        elif below in CLEARED:
+            self.cleared_below.add(CLEARED[below])
+        elif word == "tmpcopyup":
+            self.copies_up = True
+        elif word in ("idmap", "ridmap"):
+            raise node.wrong("mounts with another mapping of users are not supported")
+        else:
+            self.data.append(word)
+
+    @property
+    def flags(self) -> int:
+        """For mount(2)."""
+        return sum(FLAGS[word] for word in self.set)
+
+    def attributes(self, words: set[str]) -> int:
+        """For mount_setattr(2)."""
+        return sum(ATTRIBUTES[word] for word in words if word in ATTRIBUTES)
+
+
+class Mounts(Part):
+    """What config.json mounts below the root, in the order of the list."""
+
+    section = "7.3"
+
+    def __init__(self, config: Node, has_cgroup_namespace: bool) -> None:
+        self.mounts = [Mount(node) for node in config["mounts"].items()]
+        self._trees: dict[Mount, int] = {}
+        self._cgroups = CgroupFilesystem()
+
+    def prepare(self, container: Container) -> None:
+        self._cgroups.prepare(container)
+        for mount in self.mounts:
+            if mount.is_bind:
+                self._trees[mount] = self._open_source(mount)
+
+    def _open_source(self, mount: Mount) -> int:
+        """A copy of what is to be bound, with its attributes, attached nowhere. Raises EngineError."""
+        if not os.path.exists(mount.source):
+            raise mount.node["source"].wrong(f"there is no {mount.source!r}")
+        tree = syscalls.open_tree(mount.source, recursive=mount.is_recursive)
+        syscalls.mount_setattr(tree, 0, syscalls.MS_PRIVATE)
+        _change(tree, mount, mount.set, mount.cleared, recursive=False)
+        _change(tree, mount, mount.set_below, mount.cleared_below, recursive=True)
+        return tree
+
+    def enter(self, container: Container) -> None:
+        for mount in self.mounts:
+            if mount.is_bind:
+                self._attach(mount)
+            elif mount.kind == "cgroup":
+                self._cgroups.mount_at(mount.target, mount.flags)
+            else:
+                self._mount(mount)
+            if mount.propagation:
+                self._propagate(mount)
+
+    def _attach(self, mount: Mount) -> None:
+        tree = self._trees.pop(mount)
+        make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
+        target = make(mount.target)
+        syscalls.move_mount(tree, target)
+        os.close(target)
+        os.close(tree)
+
+    def _mount(self, mount: Mount) -> None:
+        """Mount on the directory that we are in: no path is walked between the look and the mount."""
+        target = inside.make_directory(mount.target)
+        os.fchdir(target)
+        source = mount.source or mount.kind
+        syscalls.mount(source, ".", mount.kind, mount.flags, ",".join(mount.data) or None)
+        os.chdir("/")
+        os.close(target)
+
+    def _propagate(self, mount: Mount) -> None:
+        target = inside.open_path(mount.target)
+        recursive = bool(mount.propagation & syscalls.MS_REC)
+        syscalls.mount_setattr(target, 0, mount.propagation & ~syscalls.MS_REC, recursive=recursive)
+        os.close(target)
+
+    def cleanup(self, container: Container) -> None:
+        for tree in self._trees.values():
+            os.close(tree)
+        self._trees.clear()
+
+
+class DefaultDevices(Part):
+    """What every container has in /dev: config-linux.md, "Default Devices" and "/dev symbolic links"."""
+
+    section = "7.3"
+
+    def enter(self, container: Container) -> None:
+        os.close(inside.make_directory("/dev"))
+        make_nodes()
+
+
+def _change(tree: int, mount: Mount, words: set[str], cleared: set[str], recursive: bool) -> None:
+    """Set and clear attributes of a mount, or of it and all below: mount_setattr(2)."""
+    on, off = mount.attributes(words), mount.attributes(cleared)
+    if any(word in TIMES for word in words):
+        off |= syscalls.MOUNT_ATTR__ATIME
+    if on or off:
+        syscalls.mount_setattr(tree, on, 0, cleared=off, recursive=recursive)

@@ -1,0 +1,133 @@
+"""What the runtime keeps of a container, between its commands: a directory each. OCI runtime-spec, runtime.md, "State".
+
+    ROOT/ID/state.json   how it was made
+            door         a socket: who connects lets the container's command begin
+            config.json  the bundle's, as it was
+
+Whether it is created, running or stopped, nobody writes down: the process itself says so.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError, SyscallError
+from ch04_images import state as records
+from ch05_lifecycle.process import start_time
+from ch07_practice.oci.bundle import SPEC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_ROOT = "/run/mydocker-runtime"
+CREATING, CREATED, RUNNING, STOPPED, PAUSED = "creating", "created", "running", "stopped", "paused"
+ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+LONGEST_ID = 1024
+DOOR = "door"
+
+
+class Kept:
+    """A container that exists. root: where the runtime keeps its containers; id: unique there."""
+
+    def __init__(self, root: str, id: str) -> None:
+        self.root = root
+        self.id = id
+
+    def path(self, *names: str) -> str:
+        """Something in its directory."""
+        return os.path.join(self.root, self.id, *names)
+
+    def record(self) -> dict[str, Any]:
+        """How it was made. Raises EngineError if it does not exist."""
+        if not os.path.exists(self.path("state.json")):
+            raise EngineError(f"container {self.id}", "it does not exist", f"`list` shows those of {self.root}")
+        return records.read_record(self.path("state.json"))
+
+    def write(self, **changes: object) -> None:
+        """Change what is kept."""
+        known = self.record() if os.path.exists(self.path("state.json")) else {}
+        records.write_record(self.path("state.json"), {**known, **changes}, durable=False)
+
+    def open_process(self) -> int | None:
+        """A pidfd of its process; None if it has ended."""
+        record = self.record()
+        pid = record["pid"]
+        if not pid:
+            return None
+        try:
+            pidfd = syscalls.pidfd_open(pid)
+        except SyscallError:
+            return None
+        if start_time(pid) == record["started_by_kernel"] and process_state(pid) not in "ZX":
+            return pidfd
+        os.close(pidfd)
+        return None
+
+    def status(self) -> str:
+        """creating, created, running or stopped."""
+        pidfd = self.open_process()
+        if pidfd is None:
+            return STOPPED if self.record()["pid"] else CREATING
+        os.close(pidfd)
+        return CREATED if os.path.exists(self.path(DOOR)) else RUNNING
+
+    def state(self, status: str = "") -> dict[str, Any]:
+        """The state as the specification has it; what hooks and `state` get. status: if it is known better."""
+        record = self.record()
+        status = status or self.status()
+        found = {
+            "ociVersion": SPEC,
+            "id": self.id,
+            "status": status,
+            "bundle": record["bundle"],
+            "annotations": record["annotations"],
+        }
+        return found if status == STOPPED else found | {"pid": record["pid"]}
+
+
+def process_state(pid: int) -> str:
+    """The letter of proc_pid_stat(5), field 3; X for a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
+def check_id(id: str) -> None:
+    """Raise EngineError for an id that could not be a directory's name."""
+    if not 1 <= len(id) <= LONGEST_ID or not set(id) <= ALLOWED or id in (".", ".."):
+        raise EngineError(f"container id {id!r}", "it is not allowed", "letters, digits, and _ + - .")
+
+
+def find(root: str, id: str) -> Kept:
+    """The container of this id. Raises EngineError if there is none."""
+    check_id(id)
+    found = Kept(root, id)
+    found.record()
+    return found
+
+
+def every(root: str) -> list[Kept]:
+    """All containers, by id."""
+    try:
+        ids = sorted(os.listdir(root))
+    except FileNotFoundError:
+        return []
+    return [Kept(root, id) for id in ids if os.path.exists(os.path.join(root, id, "state.json"))]
+
+
+def reserve(root: str, id: str) -> Kept:
+    """Make the directory of a new container. Raises EngineError if there is one with this id."""
+    check_id(id)
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    found = Kept(root, id)
+    try:
+        os.mkdir(found.path(), 0o711)
+    except FileExistsError:
+        raise EngineError(
+            f"container {id}", "there is one with this id already", "`delete` it, or choose another"
+        ) from None
+    return found
