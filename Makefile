@@ -6,8 +6,10 @@ PYTHON3 := $(CURDIR)/$(VENV)/bin/python3
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
 CHAPTERS := $(sort $(patsubst %/README.md,%,$(wildcard ch0*/README.md)))
 SHORT := $(foreach chapter,$(CHAPTERS),$(firstword $(subst _, ,$(chapter))))
+# Where there is no Linux, the one of the Vagrantfile is used. VM=1 asks for it anywhere, VM=0 forbids it.
+VM ?= $(if $(filter Linux,$(shell uname -s)),0,1)
 
-.PHONY: help setup doctor $(SHORT) test lint bench clean-host clean
+.PHONY: help setup doctor $(SHORT) test lint bench clean-host clean test-vagrant
 
 help:
 	@echo "make setup        install what is needed: Debian packages, a Python environment in $(VENV)"
@@ -16,7 +18,20 @@ help:
 	@echo "make test         all tests, the lessons among them"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench        speed, beside unshare and runc"
+	@echo "make test-vagrant Vagrantfile and all: a virtual machine is made, used and destroyed"
 	@echo "make clean-host   undo what a killed exercise left on this machine"
+	@echo "VM=1 make ch04    in the virtual machine that \`vagrant up\` made; without being asked to where there is no Linux"
+	@echo "make ch04 TESTS=… some of the tests only: pytest's -k"
+
+ifeq ($(VM),1)
+
+# Edits go there first, if the folder is copied and not shared; and so do the variables that make was given.
+setup doctor $(SHORT) test lint bench clean-host:
+	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
+	@vagrant rsync
+	@vagrant ssh -c 'make -C /vagrant VM=0 $(filter-out VM=%,$(MAKEOVERRIDES)) $@'
+
+else
 
 setup: $(VENV)/ready
 
@@ -28,7 +43,7 @@ doctor: setup
 
 $(SHORT): ch%: setup
 	@$(ROOT) $(PYTHON3) -m tests.lessons $(wildcard ch$*_*/README.md)
-	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
+	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" $(if $(TESTS),-k "$(TESTS)") tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
 
 test: setup
 	@$(ROOT) $(PYTHON3) -m pytest
@@ -39,11 +54,16 @@ lint: setup
 	$(VENV)/bin/mypy
 
 bench: setup
-	./tests/setup.sh hyperfine runc podman
+	./tests/setup.sh hyperfine runc podman iperf3 containernetworking-plugins etcd-server
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 clean-host: setup
 	@$(ROOT) $(PYTHON3) -m ch06_network.clean_host
+
+endif
+
+test-vagrant:
+	nice ./tests/vagrant/run.sh
 
 clean:
 	rm -rf $(VENV) .cache build

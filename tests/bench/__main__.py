@@ -1,8 +1,11 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import image, import_tar, lifecycle, start
+from tests.bench import attach, image, import_tar, ipam, lifecycle, network, start
 
 start.main()
 image.main()
 lifecycle.main()
 import_tar.main()
+ipam.main()
+attach.main()
+network.main()
