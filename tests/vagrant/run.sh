@@ -1,0 +1,83 @@
+#!/bin/sh
+# Proves `vagrant up && make ch04`: with a box made of Debian packages, a libvirtd of our own, and QEMU.
+#
+# CHAPTER and TESTS choose what runs inside (TESTS is pytest's -k); VAGRANT_BOX, a box other than the one built here.
+# Runs as root, on Debian; takes about 20 minutes where QEMU has to emulate the processor.
+set -eu
+
+cd "$(dirname "$0")/../.."
+CHAPTER=${CHAPTER:-ch04}
+TESTS=${TESTS:-test_commit and ch04_images}
+PACKAGES="vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base iptables qemu-utils mmdebstrap"
+PACKAGES="$PACKAGES e2fsprogs rsync openssh-client $(case $(uname -m) in x86_64) echo qemu-system-x86 ;; *) echo qemu-system-arm ;; esac)"
+
+say() {
+    printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - STARTED))"
+}
+
+# limited SECONDS COMMAND…: nothing here waits for input, or for ever.
+limited() {
+    seconds=$1
+    shift
+    timeout --kill-after=10 "$seconds" "$@" </dev/null
+}
+
+install_packages() {
+    # shellcheck disable=SC2086
+    if ! dpkg-query -W $PACKAGES >/dev/null 2>&1; then
+        limited 300 apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive limited 600 apt-get install -y -qq --no-install-recommends $PACKAGES >/dev/null
+    fi
+}
+
+# In namespaces of our own for mounts and processes: the kernel removes them with us, however we end.
+enter_namespaces() {
+    exec unshare --mount --pid --fork --kill-child --mount-proc "$0" inside
+}
+
+prove() {
+    WORK=$(mktemp -d /var/tmp/mydocker-vagrant.XXXXXX)
+    forwarding=$(cat /proc/sys/net/ipv4/ip_forward)
+    trap clean_up EXIT
+    trap 'exit 130' INT TERM
+    export VAGRANT_HOME="$WORK/home" VAGRANT_DOTFILE_PATH="$WORK/machine" VAGRANT_DEFAULT_PROVIDER=libvirt
+    export VAGRANT_CHECKPOINT_DISABLE=1
+    mkdir "$VAGRANT_HOME"
+
+    say "the box"
+    [ -n "${VAGRANT_BOX:-}" ] || limited 900 tests/vagrant/build_box.sh "$WORK"
+    export VAGRANT_BOX="${VAGRANT_BOX:-$WORK/debian.box}"
+    say "libvirtd"
+    . tests/vagrant/hypervisor.sh
+    start_hypervisor
+    say "vagrant validate"
+    limited 120 vagrant validate
+    limited 120 vagrant validate --ignore-provider
+    say "vagrant up"
+    limited 1800 vagrant up
+    say "make $CHAPTER TESTS='$TESTS', from outside"
+    limited 3600 make VM=1 "TESTS=$TESTS" "$CHAPTER"
+    say "vagrant ssh, then make doctor"
+    limited 600 vagrant ssh -c 'make doctor'
+    say "vagrant destroy"
+    limited 120 vagrant destroy --force
+}
+
+clean_up() {
+    status=$?
+    limited 120 vagrant destroy --force >/dev/null 2>&1 || true
+    stop_hypervisor
+    echo "$forwarding" >/proc/sys/net/ipv4/ip_forward
+    [ "$status" -eq 0 ] || tail -n 30 "$WORK"/*.log
+    rm -rf "$WORK"
+    exit "$status"
+}
+
+STARTED=${STARTED:-$(date +%s)}
+export STARTED
+if [ "${1:-}" = inside ]; then
+    prove
+else
+    install_packages
+    enter_namespaces
+fi
