@@ -11,6 +11,7 @@ import _socket
 import struct
 
 from ch06_network.netlink import HEADER, NLM_F_REQUEST, NLMSG_ERROR, attribute, attributes, number
+from ch06_network.subnets import FAMILIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,25 +32,25 @@ NESTED = 0x8000
 
 def forget(ports: Sequence[PublishedPort]) -> None:
     """Let what comes to these ports be led anew. A kernel that cannot be asked forgets by itself, after a minute."""
-    numbers = {port.host for port in ports if port.protocol == "udp"}
-    if not numbers:
+    wanted = {(FAMILIES[port.version], port.host) for port in ports if port.protocol == "udp"}
+    if not wanted:
         return
     netlink = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
     try:
-        for port in numbers:
-            for family, connection in list(_connections_to(netlink, port)):
+        for family, port in wanted:
+            for connection in list(_connections_to(netlink, family, port)):
                 _send(netlink, CT_DELETE, 0, family, attribute(CTA_TUPLE_ORIG | NESTED, connection))
     finally:
         netlink.close()
 
 
-def _connections_to(netlink: _socket.socket, port: int) -> Iterator[tuple[int, bytes]]:
-    """Family and addresses of the UDP connections to a port, but for those that only pass by: their sender is
-    translated (a container's way out), and their target is not."""
+def _connections_to(netlink: _socket.socket, family: int, port: int) -> Iterator[bytes]:
+    """The UDP connections to a port, but for those that only pass by: their sender is translated (a container's way
+    out), and their target is not."""
     wanted = attribute(CTA_PROTO_NUM, bytes([_socket.IPPROTO_UDP])) + attribute(CTA_PROTO_DST_PORT, port.to_bytes(2))
     filter = number(CTA_FILTER_ORIG_FLAGS, BY_PROTOCOL_AND_PORT) + number(CTA_FILTER_REPLY_FLAGS, 0)
     body = attribute(CTA_TUPLE_ORIG | NESTED, attribute(CTA_TUPLE_PROTO | NESTED, wanted))
-    _send(netlink, CT_GET, NLM_F_DUMP, _socket.AF_UNSPEC, body + attribute(CTA_FILTER | NESTED, filter))
+    _send(netlink, CT_GET, NLM_F_DUMP, family, body + attribute(CTA_FILTER | NESTED, filter))
     while True:
         data = netlink.recv(1 << 16)
         while data:
@@ -59,7 +60,7 @@ def _connections_to(netlink: _socket.socket, port: int) -> Iterator[tuple[int, b
             found = {kind & ~NESTED: value for kind, value in attributes(data[20:size])}
             (status,) = struct.unpack(">I", found[CTA_STATUS])
             if status & (IPS_SRC_NAT | IPS_DST_NAT) != IPS_SRC_NAT:
-                yield data[16], found[CTA_TUPLE_ORIG]
+                yield found[CTA_TUPLE_ORIG]
             data = data[size + -size % 4 :]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 TARGETS = {"hosts": "/etc/hosts", "resolv.conf": "/etc/resolv.conf", "hostname": "/etc/hostname"}
 HEAD = "hosts.head"
+LARGEST = 1 << 20  # bytes
 LOCALHOST = """\
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
@@ -114,7 +115,7 @@ def _rewrite(ids: Sequence[str]) -> None:
         lines = {one.name: lines_of(one, members[one.name]) for one in networks}
         for id in ids:
             own = [name for name, others in members.items() if any(other.container == id for other in others)]
-            write(id, "hosts", _read(id, HEAD) + "".join(lines[name] for name in own))
+            write(id, "hosts", _read(id, HEAD) + "".join(lines[name] for name in own), in_places=True)
 
 
 def lines_of(one: Network, members: Sequence[Endpoint]) -> str:
@@ -131,19 +132,38 @@ def remote_names(one: Network) -> list[tuple[str, list[str]]]:
     return [(address, names) for address, names in state.read_record(path)["names"]]
 
 
-def write(id: str, name: str, text: str) -> None:
+def write(id: str, name: str, text: str, in_places: bool = False) -> None:
     """Write a file of a container in its place, because it is mounted there: with one call, and it never becomes
-    shorter, so that whoever reads it at this moment finds no half of a line."""
+    shorter. in_places: lines that it has already stay where they are. So whoever reads it at this moment, in however
+    many pieces, finds each line that was and will be there."""
     path = state.place("containers", id, name)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except FileNotFoundError:  # the container has just been removed
         return
     try:
-        data = os.fsencode(text)
-        os.pwrite(descriptor, data.ljust(os.fstat(descriptor).st_size, b"\n"), 0)
+        if os.fstat(descriptor).st_size > LARGEST:  # the container did that
+            os.ftruncate(descriptor, 0)
+        old, data = os.pread(descriptor, LARGEST, 0), os.fsencode(text)
+        os.pwrite(descriptor, merged(old, data) if in_places else data.ljust(len(old), b"\n"), 0)
     finally:
         os.close(descriptor)
+
+
+def merged(old: bytes, new: bytes) -> bytes:
+    """The lines of `new`: those of `old` in their places, the others where there is room between them, or behind."""
+    left = dict.fromkeys(new.splitlines(keepends=True))
+    kept = []
+    for line in old.splitlines(keepends=True):
+        kept.append(line if line in left else b"\n" * len(line))
+        left.pop(line, None)
+    text = b"".join(kept)
+    for line in left:
+        room = text.find(b"\n" * (len(line) + 1)) + 1  # the first ends the line before
+        if not room:
+            room = len(text)
+        text = text[:room] + line + text[room + len(line) :]
+    return text
 
 
 def _read(id: str, name: str) -> str:

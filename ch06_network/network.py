@@ -24,7 +24,7 @@ from ch04_images import state
 from ch05_lifecycle import names
 from ch06_network.ipam import Pool
 from ch06_network.netlink import is_up
-from ch06_network.subnets import Address, Subnet, parse_address, parse_subnet
+from ch06_network.subnets import Address, Subnet, check_usable, parse_address, parse_subnet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Network:
             self.internal: bool = record["internal"]
             self.created: int = record["created"]
             self.options: dict[str, Any] = record["options"]
+            self.bridge = PREFIX + self.id[:10]
+            """The name of its bridge on this host."""
             self.subnets = [(parse_subnet(subnet), parse_address(gateway)) for subnet, gateway in record["subnets"]]
         except KeyError as missing:
             raise EngineError(f"record of network {name}", f"it lacks {missing}", "`network rm` removes it") from None
@@ -61,11 +63,6 @@ class Network:
             raise EngineError(
                 f"record of network {name}", f"it is damaged: {error}", "`network rm` removes it"
             ) from None
-
-    @property
-    def bridge(self) -> str:
-        """The name of its bridge on this host."""
-        return PREFIX + self.id[:10]
 
     def path(self, *names: str) -> str:
         """Something in its directory."""
@@ -166,6 +163,8 @@ def create(
 ) -> Network:
     """Put a network into the store. id: a fresh one if it is empty. Raises EngineError if there is one of this name."""
     check_name(name)
+    for subnet, _ in subnets:
+        check_usable(subnet)
     check_mtu(mtu, [subnet for subnet, _ in subnets])
     id = id or state.new_id()
     record = {

@@ -102,6 +102,22 @@ class Subnet:
         return self.first if self.size <= 2 else self.at(1)
 
 
+SPECIAL = (
+    *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"),  # this network, loopback, link-local, multicast, …
+    *("::/127", "fe80::/10", "ff00::/8"),
+)
+"""What no network can consist of: RFC 6890, RFC 4291."""
+
+
+def check_usable(subnet: Subnet) -> None:
+    """Raise EngineError for a subnet with addresses that mean something else to every kernel."""
+    for text in SPECIAL:
+        if subnet.overlaps(parse_subnet(text)):
+            raise EngineError(
+                f"subnet {subnet}", f"it has addresses of {text}, which are reserved", "such as 10.1.0.0/16"
+            )
+
+
 def parse_subnet(text: str) -> Subnet:
     """Read a subnet such as 10.1.0.0/16 or fd00:1::/64. Raises EngineError, also if it names a host in the subnet."""
     before, slash, after = text.partition("/")
