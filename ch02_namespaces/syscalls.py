@@ -73,7 +73,15 @@ MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR__ATIME = 0x70  # the field that the two above belong to
 MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
+FSCONFIG_SET_FLAG = 0
+FSCONFIG_SET_STRING = 1
+FSCONFIG_CMD_CREATE = 6
+
+# linux/magic.h
+PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
 
 # linux/fcntl.h
 AT_FDCWD = -100
@@ -103,6 +111,9 @@ SYS_CLOSE_RANGE = 436
 SYS_OPENAT2 = 437
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
+SYS_FSOPEN = 430
+SYS_FSCONFIG = 431
+SYS_FSMOUNT = 432
 SYS_MOUNT_SETATTR = 442
 SYS_CLONE = {"x86_64": 56, "aarch64": 220}
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
@@ -154,6 +165,7 @@ _libc.mount.argtypes = (
 )
 _libc.sigprocmask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+_libc.fstatfs.argtypes = (ctypes.c_int, ctypes.c_void_p)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
 
 # PyDLL keeps the interpreter lock during the call: the child must come back as its holder.
@@ -397,15 +409,36 @@ def pivot_root(new: str, old: str) -> None:
     _checked("pivot_root", _syscall(number, os.fsencode(new), os.fsencode(old)), new, old)
 
 
-def open_tree(path: str, recursive: bool = True) -> int:
+def open_tree(path: str, recursive: bool = True, directory: int = AT_FDCWD) -> int:
     """A copy of what is mounted at a file or directory, with all mounts below, that has no place yet: open_tree(2).
 
-    recursive: whether with all mounts below it.
+    recursive: whether with all mounts below it; directory: where a relative path begins; with the path "", a descriptor
+    of the file or directory itself.
     Returns a descriptor; move_mount() gives it a place; if that never happens, the copy vanishes with the descriptor.
     """
-    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | os.O_CLOEXEC
-    result = _syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags)
-    return _checked("open_tree", result, path, ("OPEN_TREE_", OPEN_TREE_CLONE))
+    flags = OPEN_TREE_CLONE | (AT_RECURSIVE if recursive else 0) | os.O_CLOEXEC | (0 if path else AT_EMPTY_PATH)
+    result = _syscall(SYS_OPEN_TREE, directory, os.fsencode(path), flags)
+    return _checked("open_tree", result, path or directory, ("OPEN_TREE_", OPEN_TREE_CLONE))
+
+
+def new_tree(kind: str, options: Iterable[str], attributes: int = 0) -> int:
+    """A file system without a disk behind it, mounted nowhere yet: fsopen(2), fsconfig(2), fsmount(2).
+
+    options: its own, such as "hidepid=2"; attributes: MOUNT_ATTR_*. Returns a descriptor for move_mount().
+    """
+    context = _checked("fsopen", _syscall(SYS_FSOPEN, os.fsencode(kind), 1), kind, 1)  # 1: close on exec
+    try:
+        for option in options:
+            name, equals, value = option.partition("=")
+            command = FSCONFIG_SET_STRING if equals else FSCONFIG_SET_FLAG
+            text = os.fsencode(value) if equals else None
+            result = _syscall(SYS_FSCONFIG, context, command, os.fsencode(name), text, 0)
+            _checked("fsconfig", result, context, command, name, value)
+        result = _syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0)
+        _checked("fsconfig", result, context, FSCONFIG_CMD_CREATE)
+        return _checked("fsmount", _syscall(SYS_FSMOUNT, context, 1, attributes), context, ("MOUNT_ATTR_", attributes))
+    finally:
+        os.close(context)
 
 
 def move_mount(tree: int, target: int) -> None:
@@ -415,14 +448,20 @@ def move_mount(tree: int, target: int) -> None:
 
 
 def mount_setattr(
-    tree: int, attributes: int, propagation: int = 0, *, cleared: int = 0, recursive: bool = True
+    tree: int,
+    attributes: int,
+    propagation: int = 0,
+    *,
+    cleared: int = 0,
+    recursive: bool = True,
+    user_namespace: int = 0,
 ) -> None:
     """Change a mount and all below it, given by a descriptor of it or of open_tree(): mount_setattr(2).
 
     attributes: MOUNT_ATTR_* to set; propagation: MS_PRIVATE or the like, 0 leaves it as it is; cleared: MOUNT_ATTR_* to
-    clear; recursive: whether all below it, too.
+    clear; recursive: whether all below it, too; user_namespace: the descriptor of one, for MOUNT_ATTR_IDMAP.
     """
-    wanted = _MountAttributes(attr_set=attributes, attr_clr=cleared, propagation=propagation)
+    wanted = _MountAttributes(attr_set=attributes, attr_clr=cleared, propagation=propagation, userns_fd=user_namespace)
     size = ctypes.c_size_t(ctypes.sizeof(wanted))
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     result = _syscall(SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(wanted), size)
@@ -440,6 +479,13 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     size = ctypes.c_size_t(ctypes.sizeof(how))
     result = _syscall(SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), size)
     return _checked("openat2", result, directory, path, ("RESOLVE_", resolve))
+
+
+def filesystem_kind(descriptor: int) -> int:
+    """The number by which a file's file system is known, such as PROC_SUPER_MAGIC: fstatfs(2), f_type."""
+    buffer = (ctypes.c_long * 32)()
+    _checked("fstatfs", _libc.fstatfs(descriptor, buffer), descriptor)
+    return buffer[0]
 
 
 def sethostname(name: str) -> None:

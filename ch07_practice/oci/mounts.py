@@ -87,9 +87,10 @@ class Mount:
         self.copies_up = False
         self.data: list[str] = []
         for option in node["options"].items():
-            self._take(option)
+            self.take(option)
 
-    def _take(self, node: Node) -> None:
+    def take(self, node: Node) -> None:
+        """Sort one option in. Raises EngineError for one that needs more than this chapter has."""
         word = node.text()
         below = word[1:] if word.startswith("r") and word[1:] in (*ATTRIBUTES, *CLEARED) and word not in FLAGS else ""
         if word in FLAGS:
@@ -129,19 +130,21 @@ class Mounts(Part):
     """What config.json mounts below the root, in the order of the list."""
 
     section = "7.3"
+    kind: type[Mount] = Mount
 
     def __init__(self, config: Node, has_cgroup_namespace: bool) -> None:
-        self.mounts = [Mount(node) for node in config["mounts"].items()]
-        self._trees: dict[Mount, int] = {}
+        self.mounts = [self.kind(node) for node in config["mounts"].items()]
+        self.trees: dict[Mount, int] = {}
+        """What is mounted already, and only needs its place: descriptors of open_tree() and the like."""
         self._cgroups = CgroupFilesystem()
 
     def prepare(self, container: Container) -> None:
         self._cgroups.prepare(container)
         for mount in self.mounts:
             if mount.is_bind:
-                self._trees[mount] = self._open_source(mount)
+                self.trees[mount] = self.open_source(mount)
 
-    def _open_source(self, mount: Mount) -> int:
+    def open_source(self, mount: Mount) -> int:
         """A copy of what is to be bound, with its attributes, attached nowhere. Raises EngineError."""
         if not os.path.exists(mount.source):
             raise mount.node["source"].wrong(f"there is no {mount.source!r}")
@@ -153,7 +156,7 @@ class Mounts(Part):
 
     def enter(self, container: Container) -> None:
         for mount in self.mounts:
-            if mount.is_bind:
+            if mount in self.trees:
                 self._attach(mount)
             elif mount.kind == "cgroup":
                 self._cgroups.mount_at(mount.target, mount.flags)
@@ -163,7 +166,7 @@ class Mounts(Part):
                 self._propagate(mount)
 
     def _attach(self, mount: Mount) -> None:
-        tree = self._trees.pop(mount)
+        tree = self.trees.pop(mount)
         make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
         target = make(mount.target)
         syscalls.move_mount(tree, target)
@@ -186,9 +189,9 @@ class Mounts(Part):
         os.close(target)
 
     def cleanup(self, container: Container) -> None:
-        for tree in self._trees.values():
+        for tree in self.trees.values():
             os.close(tree)
-        self._trees.clear()
+        self.trees.clear()
 
 
 class DefaultDevices(Part):

@@ -49,6 +49,10 @@ class Namespaces(Part):
         """Whether the container has one of this kind that is not the runtime's, new or joined."""
         return kind in self.new or any(kind == joined for joined, _ in self._paths)
 
+    def leave_to_part(self, kind: str) -> None:
+        """Do not make a new namespace of this kind: another part does, in its own way."""
+        self.clone_flags &= ~KINDS[kind]
+
     def prepare(self, container: Container) -> None:
         order = list(KINDS)  # the user namespace first: it gives the right to enter the others
         self.join = []

@@ -30,20 +30,22 @@ def path_of(config: Node, id: str) -> str:
     return path or f"{PARENT}/{id}"
 
 
-class Resources(Part):
-    """A cgroup with limits; the container's process is in it before it does anything."""
+class OwnCgroup(Part):
+    """A cgroup; the container's process is in it before it does anything. What limits it, others say."""
 
     section = "2.2.3, 7.3"
 
-    def __init__(self, config: Node, path: str) -> None:
-        self._limits = limits_of(config["linux"]["resources"])
+    def __init__(self, path: str) -> None:
         self.group = group_of(path)
+
+    def limit(self) -> None:
+        """Set the group's limits. Raises EngineError."""
 
     def prepare(self, container: Container) -> None:
         if not self.group.hierarchies:
             return
         self.group.create()
-        self.group.set(self._limits)
+        self.limit()
         self.group.open_doors()
         container.birth_cgroup = self.group.open_birthplace()
 
@@ -60,6 +62,17 @@ class Resources(Part):
         if self.group.processes():
             self.group.kill()
         self.group.remove()
+
+
+class Resources(OwnCgroup):
+    """The cgroup with those limits that chapter 2 knows."""
+
+    def __init__(self, config: Node, path: str) -> None:
+        super().__init__(path)
+        self._limits = limits_of(config["linux"]["resources"])
+
+    def limit(self) -> None:
+        self.group.set(self._limits)
 
 
 def limits_of(resources: Node) -> Limits:

@@ -38,12 +38,16 @@ class Runtime:
     def __init__(self, root: str = state.DEFAULT_ROOT) -> None:
         self.root = root
 
+    def cgroup_path(self, config: Node, id: str) -> str:
+        """Where the container's cgroup is. Raises EngineError."""
+        return resources.path_of(config, id)
+
     def parts_of(self, bundle: Bundle, kept: Kept, namespaces: Namespaces, streams: Part) -> list[Part]:
         """What the container consists of, in order. Raises EngineError for what makes no sense."""
         config = bundle.config
         now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
         return [
-            resources.Resources(config, resources.path_of(config, kept.id)),
+            resources.Resources(config, self.cgroup_path(config, kept.id)),
             namespaces,
             hooks.RuntimeHooks(config, now),
             BindRoot(bundle),
@@ -84,7 +88,7 @@ class Runtime:
         config = bundle.config
         records.write_record(kept.path(bundles.CONFIG), config.value, durable=False)
         annotations = {name: node.text() for name, node in config["annotations"].fields().items()}
-        group = resources.path_of(config, kept.id)
+        group = self.cgroup_path(config, kept.id)
         kept.write(
             id=kept.id,
             bundle=bundle.directory,
