@@ -150,6 +150,14 @@ HINTS = {
     ("openat2", errnos.ELOOP): "a symbolic link leads in circles or into /proc, where none is followed",
     ("umount2", errnos.EBUSY): "a process still uses it: `fuser -vm` names it",
     ("sethostname", errnos.EINVAL): "a host name has at most 64 bytes",
+    ("prlimit", errnos.EPERM): "raising a hard limit takes CAP_SYS_RESOURCE",
+    ("capset", errnos.EPERM): "nobody can give more capabilities than he has",
+    ("seccomp", errnos.EACCES): "a filter takes CAP_SYS_ADMIN, or no_new_privs",
+    ("seccomp", errnos.EINVAL): "this kernel does not know one of the flags or actions",
+    ("sched_setattr", errnos.EPERM): "it takes CAP_SYS_NICE, and real time a cgroup that may have some",
+    ("sched_setattr", errnos.EINVAL): "this kernel does not have that policy, or not with these values",
+    ("sched_setaffinity", errnos.EINVAL): "none of these CPUs may be used: see its cpuset",
+    ("ioprio_set", errnos.EPERM): "real time takes CAP_SYS_ADMIN or CAP_SYS_NICE",
     ("write", errnos.EPERM): "the kernel refuses that value; user namespaces: setgroups must be denied first",
 }
 
@@ -218,6 +226,11 @@ def _checked(call: str, result: int, *arguments: object) -> int:
     """Show a call to the observer, then raise if the result says that the kernel refused it."""
     error = ctypes.get_errno() if result == -1 else 0
     return _outcome(call, error, result, arguments)
+
+
+def checked(call: str, result: int, *arguments: object) -> int:
+    """The same for modules that make calls of their own, by ctypes with use_errno. Raises SyscallError."""
+    return _checked(call, result, *arguments)
 
 
 def _outcome(call: str, error: int, result: int, arguments: tuple[object, ...]) -> int:

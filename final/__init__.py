@@ -1,0 +1,1 @@
+"""The engine for production: the last increment."""
