@@ -140,7 +140,7 @@ def overlay() -> Finding:
 
 def fuse() -> Finding:
     """Whether a file system of our own can be served."""
-    what, fix = "FUSE", "apt install fuse3 libfuse3-3; modprobe fuse"
+    what, fix = "FUSE", "apt install fuse3; modprobe fuse"
     if not os.path.exists("/dev/fuse"):
         return Finding(what, "ch02", MISSING, "no /dev/fuse", fix)
     if not ctypes.util.find_library("fuse3"):
