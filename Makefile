@@ -29,7 +29,7 @@ ifeq ($(VM),1)
 setup doctor $(SHORT) test lint bench clean-host:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
 	@vagrant rsync
-	@vagrant ssh -c 'make -C /vagrant VM=0 $(filter-out VM=%,$(MAKEOVERRIDES)) $@'
+	@vagrant ssh -c 'cd /vagrant && make VM=0 $(filter-out VM=%,$(MAKEOVERRIDES)) $@'
 
 else
 

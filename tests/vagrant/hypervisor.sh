@@ -1,8 +1,11 @@
 # shellcheck shell=sh
-# A libvirtd without systemd, which leaves the machine's own alone; for run.sh, in its namespaces, with its $WORK.
+# A libvirtd without systemd, which leaves the machine's own alone: for run.sh, in its namespaces, with its $WORK.
 
-LIBVIRT="virsh --quiet --connect qemu:///system"
 QEMU=qemu-system-$(uname -m)
+
+libvirt() {
+    limited 60 virsh --quiet --connect qemu:///system "$@"
+}
 
 start_hypervisor() {
     for directory in /etc /run /var/lib /var/cache /var/log; do
@@ -13,10 +16,10 @@ start_hypervisor() {
     virtlogd >"$WORK/virtlogd.log" 2>&1 </dev/null &
     libvirtd >"$WORK/libvirtd.log" 2>&1 </dev/null &
     for _ in $(seq 60); do
-        if limited 10 $LIBVIRT version >/dev/null 2>&1; then break; fi
+        if libvirt version >/dev/null 2>&1; then break; fi
         sleep 1
     done
-    limited 60 $LIBVIRT version
+    libvirt version
     mkdir "$WORK/pool"
 }
 
@@ -74,11 +77,4 @@ hide_kvm() {
     : >"$WORK/no-kvm"
     mount --bind "$WORK/no-kvm" /dev/kvm
     mount -o remount,bind,ro /dev/kvm
-}
-
-# The processes end with their namespace; bridges and rules of the firewall would not.
-stop_hypervisor() {
-    for network in $($LIBVIRT net-list --name 2>/dev/null); do
-        limited 60 $LIBVIRT net-destroy "$network" || true
-    done
 }

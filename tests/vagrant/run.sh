@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 CHAPTER=${CHAPTER:-ch04}
 TESTS=${TESTS:-test_commit and ch04_images}
 PACKAGES="vagrant vagrant-libvirt libvirt-daemon-system libvirt-clients dnsmasq-base iptables qemu-utils mmdebstrap"
-PACKAGES="$PACKAGES e2fsprogs rsync openssh-client $(case $(uname -m) in x86_64) echo qemu-system-x86 ;; *) echo qemu-system-arm ;; esac)"
+PACKAGES="$PACKAGES slirp4netns e2fsprogs rsync openssh-client $(case $(uname -m) in x86_64) echo qemu-system-x86 ;; *) echo qemu-system-arm ;; esac)"
 
 say() {
     printf '\n== %s (%s s)\n' "$*" "$(($(date +%s) - STARTED))"
@@ -30,14 +30,25 @@ install_packages() {
     fi
 }
 
-# In namespaces of our own for mounts and processes: the kernel removes them with us, however we end.
+# Mounts and processes of our own: the kernel removes them with us, however we end.
 enter_namespaces() {
     exec unshare --mount --pid --fork --kill-child --mount-proc "$0" inside
 }
 
+# And a network of our own, with its bridges and firewall; what is to go outside, slirp4netns carries there as any process may.
+enter_network() {
+    mkdir -p /run/netns
+    mount -t tmpfs none /run/netns
+    ip netns add outside
+    slirp4netns --configure --mtu=1500 --disable-host-loopback --netns-type=path /run/netns/outside uplink \
+        >/dev/null 2>&1 </dev/null &
+    echo "nameserver 10.0.2.3" >/run/netns/resolv.conf # slirp4netns' own
+    mount --bind /run/netns/resolv.conf /etc/resolv.conf
+    exec ip netns exec outside "$0" prove
+}
+
 prove() {
     WORK=$(mktemp -d /var/tmp/mydocker-vagrant.XXXXXX)
-    forwarding=$(cat /proc/sys/net/ipv4/ip_forward)
     trap clean_up EXIT
     trap 'exit 130' INT TERM
     export VAGRANT_HOME="$WORK/home" VAGRANT_DOTFILE_PATH="$WORK/machine" VAGRANT_DEFAULT_PROVIDER=libvirt
@@ -66,8 +77,6 @@ prove() {
 clean_up() {
     status=$?
     limited 120 vagrant destroy --force >/dev/null 2>&1 || true
-    stop_hypervisor
-    echo "$forwarding" >/proc/sys/net/ipv4/ip_forward
     [ "$status" -eq 0 ] || tail -n 30 "$WORK"/*.log
     rm -rf "$WORK"
     exit "$status"
@@ -75,9 +84,8 @@ clean_up() {
 
 STARTED=${STARTED:-$(date +%s)}
 export STARTED
-if [ "${1:-}" = inside ]; then
-    prove
-else
-    install_packages
-    enter_namespaces
-fi
+case ${1:-} in
+"") install_packages && enter_namespaces ;;
+inside) enter_network ;;
+prove) prove ;;
+esac
