@@ -355,9 +355,13 @@ def execve(path: str, argv: list[bytes], environment: Mapping[bytes, bytes]) -> 
         raise SyscallError(f"execve({_shown(path)})", refused.errno or errnos.EIO) from None
 
 
-def become_user(uid: int, gid: int, groups: list[int]) -> None:
-    """Change the user, the group and the supplementary groups of this process, for good: setresuid(2), setgroups(2)."""
-    _python("setgroups", lambda: os.setgroups(groups), *groups)
+def become_user(uid: int, gid: int, groups: list[int] | None) -> None:
+    """Change the user, the group and the supplementary groups of this process, for good: setresuid(2), setgroups(2).
+
+    groups: None leaves them, for those who may not change them: an ordinary user in a namespace that he has made.
+    """
+    if groups is not None:
+        _python("setgroups", lambda: os.setgroups(groups), *groups)
     _python("setresgid", lambda: os.setresgid(gid, gid, gid), gid, gid, gid)
     _python("setresuid", lambda: os.setresuid(uid, uid, uid), uid, uid, uid)
 

@@ -114,7 +114,8 @@ class User(Part):
     def __init__(self, process: Node) -> None:
         user = process["user"]
         self._uid, self._gid = user["uid"].number(0), user["gid"].number(0)
-        self._groups = [group.number() for group in user["additionalGids"].items()]
+        groups = [group.number() for group in user["additionalGids"].items()]
+        self._groups = groups if groups or os.geteuid() == 0 else None  # an ordinary user cannot change his
         self._umask = user["umask"].number(0o022)
 
     def enter(self, container: Container) -> None:
