@@ -58,7 +58,8 @@ class BridgeDriver:
 
     def free_subnet(self) -> tuple[Subnet, Address]:
         """A subnet that neither a route of this host nor another network has, and its gateway. Raises EngineError."""
-        taken = [*routed_subnets(), *(subnet for one in network.every() for subnet, _ in one.subnets)]
+        known = [subnet for one in network.every() for subnet, _ in [*one.subnets, *one.elsewhere]]
+        taken = [*routed_subnets(), *known]
         for text in DEFAULT_SUBNETS:
             subnet = parse_subnet(text)
             if not any(subnet.overlaps(other) for other in taken):

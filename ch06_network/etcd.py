@@ -133,7 +133,10 @@ class Etcd:
         if response.status != 200:
             raise _refusal(f"etcd {self.urls[0]}", text, f"{response.status} {response.reason}")
         try:
-            return read(json.loads(text))
+            answer = json.loads(text)
+            if "header" not in answer.get("result", answer):
+                raise KeyError("header")
+            return read(answer)
         except NOT_AS_EXPECTED:
             raise EtcdError(
                 f"etcd {self.urls[0]}", "its answer is not that of an etcd", "is it the right URL?"

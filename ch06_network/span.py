@@ -28,6 +28,7 @@ from ch06_network import claim, endpoints, hosts_file, nat, network
 from ch06_network.bridge import BridgeDriver
 from ch06_network.claim import Claims, Peer
 from ch06_network.etcd import Etcd, EtcdError, Watch
+from ch06_network.netlink import is_up
 from ch06_network.network import Network
 from ch06_network.subnets import Address, Subnet, parse_address, parse_subnet
 
@@ -149,11 +150,20 @@ class SpanningDriver(BridgeDriver):
         try:
             super().up(one)
             with locked(one.path(), fcntl.LOCK_EX):  # whoever comes meanwhile waits until it has looked
+                self._repair(one)
                 if not is_agent_alive(one):
                     start_agent(one)
         except FileNotFoundError:
             raise EngineError(f"network {one.name}", "it has just been removed") from None
         claim.check_claim(one)
+
+    def _repair(self, one: Network) -> None:
+        """Make the device between the hosts anew, if somebody has removed it."""
+        device = one.options["device"]
+        if device and not is_up(device):
+            with IPRoute() as kernel:
+                self.make_ways(kernel, one)
+            wake(one)
 
     def make(self, one: Network) -> None:
         """Make the bridge, and what lies behind it. Raises EngineError."""

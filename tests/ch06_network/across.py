@@ -33,7 +33,8 @@ BOUND = 12.0  # seconds: a command whose etcd does not behave has ended by then
 CLIENT = """
 import json, sys
 from ch06_network.etcd import Etcd
-print(json.dumps(getattr(Etcd([sys.argv[1]]), sys.argv[2])(*json.load(sys.stdin))))
+etcd = Etcd([sys.argv[1]])
+print(json.dumps([getattr(etcd, method)(*arguments) for method, *arguments in json.load(sys.stdin)]))
 """
 LIAR = """
 import http.client, json, socket, sys, time
@@ -89,8 +90,8 @@ class Liar(BaseHTTPRequestHandler):
         self.say(200, b"[" * 100000)
 
     def wrong(self, question):
-        keys = [{"key": "!", "value": 5}, 7]
-        self.say(200, json.dumps({"kvs": keys, "ID": {}, "succeeded": True, "result": []}).encode())
+        keys = {"kvs": [{"key": "!", "value": 5}, 7], "ID": 7, "succeeded": True}
+        self.say(200, json.dumps({"header": {}, "result": {"header": {}}, **keys}).encode())
 
     def endless(self, question):
         self.say(200, b"")
@@ -150,17 +151,20 @@ class Etcd:
     def is_up(self) -> bool:
         return self._process is not None
 
-    def ask(self, method: str, *arguments: str) -> Any:
-        """Call a method of the chapter's client."""
-        words = json.dumps(arguments).encode()
-        return json.loads(self._host.python(CLIENT, self.url, method, input=words).text)
+    def ask(self, *calls: tuple[str, ...]) -> list[Any]:
+        """Call methods of the chapter's client."""
+        answers: list[Any] = json.loads(self._host.python(CLIENT, self.url, input=json.dumps(calls).encode()).text)
+        return answers
 
     def keys(self, prefix: str = "/") -> dict[str, str]:
-        found: dict[str, str] = self.ask("find", prefix)
-        return found
+        (found,) = self.ask(("find", prefix))
+        return dict(found)
 
-    def put(self, key: str, value: str) -> None:
-        self.ask("put", key, value)
+    def put(self, values: dict[str, str]) -> None:
+        self.ask(*(("put", key, value) for key, value in values.items()))
+
+    def delete(self, *keys: str) -> None:
+        self.ask(*(("delete", key) for key in keys))
 
     def lie(self, mode: str) -> None:
         """Let the server at `liar` behave so: see LIAR. A number: honestly so many times, and then not at all."""
@@ -347,8 +351,8 @@ class Lan:
         new = [self.site() for _ in range(count)]
         assert new[0].create(driver, "--subnet", SPAN, *flags, url=url).text
         words = ("network", "create", "--driver", driver, "--etcd", url, NETWORK)
-        started = [site.host.spawn(site.engine.command_line(*words)) for site in new[1:]]
-        assert all([finish(process).text for process in started])
+        for started in [site.host.spawn(site.engine.command_line(*words)) for site in new[1:]]:
+            assert finish(started).text
         return new
 
     def lose_power(self, site: Site) -> None:
