@@ -9,13 +9,14 @@ SHORT := $(foreach chapter,$(CHAPTERS),$(firstword $(subst _, ,$(chapter))))
 # Where there is no Linux, the one of the Vagrantfile is used. VM=1 asks for it anywhere, VM=0 forbids it.
 VM ?= $(if $(filter Linux,$(shell uname -s)),0,1)
 
-.PHONY: help setup doctor $(SHORT) test lint bench clean-host clean test-vagrant
+.PHONY: help setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host clean test-vagrant
 
 help:
 	@echo "make setup        install what is needed: Debian packages, a Python environment in $(VENV)"
 	@echo "make doctor       what this machine offers to containers"
 	@echo "make $(firstword $(SHORT)) …       play a chapter's lesson and run its tests: $(SHORT)"
 	@echo "make test         all tests, the lessons among them"
+	@echo "make test-vm      the tests of limits, namespaces, mounts and users in a virtual machine with cgroup version 2"
 	@echo "make lint         ruff and mypy"
 	@echo "make bench        speed, beside unshare and runc"
 	@echo "make test-vagrant Vagrantfile and all: a virtual machine is made, used and destroyed"
@@ -26,7 +27,7 @@ help:
 ifeq ($(VM),1)
 
 # Edits go there first, if the folder is copied and not shared; and so do the variables that make was given.
-setup doctor $(SHORT) test lint bench clean-host:
+setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
 	@vagrant rsync
 	@vagrant ssh -c 'cd /vagrant && make VM=0 $(filter-out VM=%,$(MAKEOVERRIDES)) $@'
@@ -47,6 +48,16 @@ $(SHORT): ch%: setup
 
 test: setup
 	@$(ROOT) $(PYTHON3) -m pytest
+
+# As the user who calls it; mmdebstrap alone needs root.
+test-vm: setup-vm
+	@$(PYTHON3) -m tests.vm
+
+setup-vm: $(VENV)/ready-vm
+
+$(VENV)/ready-vm: $(VENV)/ready tests/vm/architecture.py
+	./tests/setup.sh $$($(PYTHON3) -m tests.vm --packages)
+	touch $@
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

@@ -446,6 +446,7 @@ def mounted(tmp_path: Path) -> Iterator[Mounted]:
 
 @needs_root
 class TestMounted:
+    @pytest.mark.vm
     def test_what_proc_mounts_says(self, mounted: Mounted) -> None:
         line = mount_line(mounted.root) or ""
         source, _, kind, options, *_ = line.split()
@@ -471,6 +472,7 @@ class TestMounted:
         fails_with(errno.EPERM, lambda: os.rename(mounted.root / "file", mounted.root / ".wh.x"))
         assert sorted(os.listdir(mounted.root)) == ["dir", "empty", "file"]
 
+    @pytest.mark.vm
     def test_open_files_outlive_their_name(self, mounted: Mounted) -> None:
         path = mounted.root / "new"
         with path.open("w+b", buffering=0) as file:
@@ -604,6 +606,7 @@ class TestMounted:
             assert item.inode() == os.lstat(item.path).st_ino
             assert item.is_dir() == os.path.isdir(item.path)
 
+    @pytest.mark.vm
     def test_a_program_runs_from_it(self, mounted: Mounted) -> None:
         shutil.copy("/bin/sh", mounted.root / "shell")
         shutil.copy("/bin/sh", mounted.root / "running")
@@ -619,6 +622,7 @@ class TestMounted:
         result = subprocess.run([mounted.root / "shell", "-c", "echo $((6*7))"], capture_output=True, timeout=10)
         assert result.stdout == b"42\n"
 
+    @pytest.mark.vm
     def test_set_user_id_programs_work(self, mounted: Mounted) -> None:
         shutil.copy("/usr/bin/id", mounted.root / "id")
         (mounted.root / "id").chmod(0o4755)
@@ -726,6 +730,7 @@ class TestDeath:
             with contextlib.suppress(OSError):
                 os.close(file)
 
+    @pytest.mark.vm
     def test_umount_ends_it(self, mounted: Mounted) -> None:
         subprocess.run(["umount", str(mounted.root)], check=True, timeout=10)
         assert mounted.has_ended(1)

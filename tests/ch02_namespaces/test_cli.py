@@ -99,6 +99,7 @@ def test_proc_shows_the_inside_only_and_the_hosts_stays_whole(host: Host) -> Non
     assert Path(f"/proc/{os.getpid()}/comm").exists()
 
 
+@pytest.mark.vm
 def test_mounts_do_not_reach_a_host_whose_root_is_shared(host: Host, tmp_path: Path) -> None:
     script = f"""
         mount --make-rshared / && mkdir {tmp_path}/m
@@ -110,6 +111,7 @@ def test_mounts_do_not_reach_a_host_whose_root_is_shared(host: Host, tmp_path: P
     assert result.text.splitlines() == ["0", "/proc/self"]
 
 
+@pytest.mark.vm
 def test_an_ordinary_user_is_root_inside_and_nobody_outside(host: Host) -> None:
     script = "id -u; id -g; cat /proc/self/uid_map; cat /proc/self/setgroups; touch /etc/mine 2>&1"
     line = [*AS_NOBODY, "/usr/bin/python3", "-m", "ch02_namespaces", "user", "sh", "-c", script]
@@ -124,6 +126,7 @@ def test_the_network_has_only_lo_which_is_down(host: Host) -> None:
     assert "lo:" in line and "state DOWN" in line
 
 
+@pytest.mark.vm
 def test_the_clock_since_boot_is_moved_inside_only(host: Host) -> None:
     read = "import time; print(time.clock_gettime(time.CLOCK_BOOTTIME))"
     inside = float(command(host, "time", "--boottime", "1000000.5", sys.executable, "-c", read).text)
@@ -143,6 +146,7 @@ def test_enter_joins_those_namespaces_that_differ(host: Host) -> None:
     fails(command(host, "enter"), 125, "PID: it is missing")
 
 
+@pytest.mark.vm
 class TestCgroupCommands:
     @pytest.fixture
     def name(self, host: Host) -> str:
@@ -217,6 +221,7 @@ def processor_time(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
 
 
+@pytest.mark.vm
 class TestDoctor:
     def test_names_everything_and_succeeds_on_a_fit_machine(self, host: Host) -> None:
         result = command(host, "doctor", "--format", "json", timeout=120)

@@ -16,7 +16,7 @@ from tests.support import processes
 from tests.support.hosts import REPOSITORY, Host
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 
 ISOLATED = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
 

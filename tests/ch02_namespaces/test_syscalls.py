@@ -93,6 +93,7 @@ def test_long_arguments_are_shortened(heard: Heard) -> None:
     assert len(heard[0][0]) < 300
 
 
+@pytest.mark.vm
 def test_mount_and_umount(tmp_path: Path) -> None:
     syscalls.mount("none", str(tmp_path), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1m")
     assert os.path.ismount(tmp_path)
@@ -136,6 +137,7 @@ def test_signal_by_pidfd() -> None:
     os.close(pidfd)
 
 
+@pytest.mark.vm
 def test_clone3_is_a_fork_with_a_pidfd() -> None:
     pid, pidfd = syscalls.clone3(0)
     if pid == 0:
@@ -147,6 +149,7 @@ def test_clone3_is_a_fork_with_a_pidfd() -> None:
     os.close(pidfd)
 
 
+@pytest.mark.vm
 def test_old_clone_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a seccomp filter answers ENOSYS to clone3: an unknown number has the kernel say just that."""
     monkeypatch.setattr(syscalls, "SYS_CLONE3", 100_000)
@@ -176,6 +179,7 @@ def test_interpreter_works_on_both_sides_of_clone3() -> None:
     assert seen == ["parent"]
 
 
+@pytest.mark.vm
 def test_parents_death_is_noticed() -> None:
     reader, writer = os.pipe()
 

@@ -14,7 +14,7 @@ from ch02_namespaces.errors import EngineError, SyscallError
 from tests.support.engines import fails
 from tests.support.hosts import Host, Result
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 Mount = Callable[..., Path]
 
 

@@ -36,6 +36,7 @@ def test_proc_of_the_inside_has_no_stranger(engine: Engine) -> None:
     assert pids == ["1"]
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize("kind", ["mnt", "pid", "uts", "ipc", "net"])
 def test_namespaces_are_its_own(engine: Engine, kind: str) -> None:
     assert engine.run(["readlink", f"/proc/self/ns/{kind}"]).text != os.readlink(f"/proc/self/ns/{kind}")
@@ -60,6 +61,7 @@ def test_hosts_proc_is_whole_after(engine: Engine, end: str) -> None:
     assert os.readlink("/proc/self") == str(os.getpid())
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize("end", ENDS)
 def test_nothing_propagates_where_the_host_shares_its_mounts(engine: Engine, end: str) -> None:
     """As on every machine with systemd. The book's readers lost their /proc here."""
@@ -130,6 +132,7 @@ def test_message_queue_of_the_host_is_not_seen(engine: Engine) -> None:
         engine.host.run(["ipcrm", "--queue-id", number])
 
 
+@pytest.mark.vm
 def test_network_is_lo_alone_and_down(engine: Engine) -> None:
     lines = engine.run(["cat", "/proc/net/dev"]).text.splitlines()[2:]
     assert [line.split(":")[0].strip() for line in lines] == ["lo"]
@@ -142,6 +145,7 @@ def test_network_is_lo_alone_and_down(engine: Engine) -> None:
     )
 
 
+@pytest.mark.vm
 def test_end_of_pid_one_ends_all(engine: Engine) -> None:
     started = engine.spawn(["sh", "-c", "sleep 1000 & echo up; read x"], "-i")
     assert read_line(started) == b"up\n"

@@ -16,7 +16,7 @@ from tests.support.engines import ENGINE_FAILED, Engine, fails, one_line
 from tests.support.hosts import finish, read_line
 from tests.support.polling import becomes, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 
 CONTROLLERS = frozenset(name for hierarchy in hierarchies() for name in hierarchy.controllers)
 GLUTTON = "dd if=/dev/zero of=/dev/null bs=256M count=1"

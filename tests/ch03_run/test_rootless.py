@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import processes
-from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments_from
+from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments
 from tests.support.hosts import REPOSITORY, Host, Result, Word, finish, read_line
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 
 NOBODY = 65534
 BECOME_NOBODY: list[Word] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -56,7 +56,7 @@ def user(host: Host) -> Iterator[User]:
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         home.chmod(0o755)
-        for chapter in ("ch02_namespaces", *increments_from("ch03_run")):
+        for chapter in ("ch02_namespaces", *increments()):
             shutil.copytree(REPOSITORY / chapter, home / chapter, ignore=shutil.ignore_patterns("__pycache__"))
         yield User(host, home, python)
 

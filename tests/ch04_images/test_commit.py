@@ -42,6 +42,7 @@ def changes(engine: Engine, name: str) -> dict[str, str]:
     return dict(unionfs.show_layer(str(layer(engine, name))))
 
 
+@pytest.mark.vm
 def test_what_was_added_changed_and_deleted(engine: Engine, driver: str) -> None:
     script = """
         echo new > /added; mkdir -p /dir/below; echo deep > /dir/below/file
@@ -110,6 +111,7 @@ def everything_inside(engine: Engine, tmp_path: Path) -> tuple[str, Tree]:
     return name, tree(top, holes=True)
 
 
+@pytest.mark.vm
 def test_a_round_trip_of_export_and_import_compares_equal(engine: Engine, driver: str, tmp_path: Path) -> None:
     """Owners, modes, times, attributes, links, devices, holes."""
     name, expected = everything_inside(engine, tmp_path)
@@ -172,6 +174,7 @@ def test_export_whose_reader_leaves(engine: Engine, driver: str) -> None:
     assert result.out == b"5\n" and b"Traceback" not in result.err
 
 
+@pytest.mark.vm
 def test_commit_of_a_running_container(engine: Engine, driver: str) -> None:
     """It stands still meanwhile, so that the layer is of one moment: two files that it writes in turn agree."""
     writer = "i=0; while :; do i=$((i+1)); echo $i > /a; echo $i > /b; test $i = 20 && echo ready; done"

@@ -37,11 +37,13 @@ def kept(engine: Engine) -> list[str]:
     return sorted(os.listdir(path)) if path.exists() else []
 
 
+@pytest.mark.vm
 def test_it_is_the_image(engine: Engine, driver: str) -> None:
     assert engine.run(["ls", "/"]).text.split() == sorted(name for name in busybox.DIRECTORIES if "/" not in name)
     assert engine.run(["readlink", "-f", "/bin/sh"]).text == "/bin/sh"
 
 
+@pytest.mark.vm
 def test_the_hosts_files_cannot_be_reached(engine: Engine, driver: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     ways = ["", "/..", "/../../../..", "/proc/1/root", "/proc/self/root/..", "/proc/1/cwd"]
@@ -51,6 +53,7 @@ def test_the_hosts_files_cannot_be_reached(engine: Engine, driver: str, tmp_path
     assert result.err.count(b"No such file") == len(ways)
 
 
+@pytest.mark.vm
 def test_the_old_root_is_gone_and_not_hidden(engine: Engine, driver: str) -> None:
     """No mount but the container's own: neither the host's, nor one below another."""
     table = engine.run(["cat", "/proc/self/mountinfo"]).text.splitlines()
@@ -76,6 +79,7 @@ def test_no_mount_passes_between_host_and_container(engine: Engine, tmp_path: Pa
     assert engine.host.run([*share, *words]).text.split() == ["2", "0"]
 
 
+@pytest.mark.vm
 def test_devices(engine: Engine, driver: str) -> None:
     script = "stat -c '%n %t %T %a' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty"
     expected = "null 1 3, zero 1 5, full 1 7, random 1 8, urandom 1 9, tty 5 0"
@@ -93,11 +97,13 @@ def test_the_hosts_umask_does_not_matter(engine: Engine) -> None:
     assert engine.host.run(["sh", "-c", 'umask 077; "$@"', "sh", *words]).text.split() == ["0022", "666", "1777"]
 
 
+@pytest.mark.vm
 def test_sys_is_there_and_read_only(engine: Engine, driver: str) -> None:
     assert engine.run(["ls", "/sys/class/net"]).text == "lo"
     assert "Read-only" in engine.sh("echo 1 > /sys/kernel/mm/ksm/run || mkdir /sys/fs/cgroup/x").error
 
 
+@pytest.mark.vm
 def test_cgroups_of_its_own(engine: Engine) -> None:
     """The container sees its own limit, at the root of what it sees, and cannot change it."""
     assert set(re.findall(r":([^:\n]*)$", engine.run(["cat", "/proc/self/cgroup"]).text, re.MULTILINE)) == {"/"}
@@ -106,6 +112,7 @@ def test_cgroups_of_its_own(engine: Engine) -> None:
     assert "Read-only" in engine.sh(f"for f in {files}; do test -e $f && echo 1g > $f; done", "-m", "64m").error
 
 
+@pytest.mark.vm
 def test_read_only_root(engine: Engine, driver: str, tmp_path: Path) -> None:
     (tmp_path / "volume").mkdir()
     flags = ["--read-only", "-v", f"{tmp_path}/volume:/volume", "-w", "/made/here"]

@@ -87,6 +87,7 @@ def test_the_environment_wins_over_the_home(engine: Engine) -> None:
     assert who(engine, "-u", "app", "-e", "HOME=/mine").split()[-3] == "/mine"
 
 
+@pytest.mark.vm
 def test_an_ordinary_user_has_no_rights(engine: Engine) -> None:
     result = engine.sh("touch /x; mount -t tmpfs none /tmp; grep CapEff /proc/self/status", "-u", "1000")
     assert result.out.split() == [b"CapEff:", b"0000000000000000"]

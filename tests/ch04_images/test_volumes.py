@@ -33,6 +33,7 @@ def image_with(engine: Engine, **links: str) -> str:
         return images.create("linked", fill, below=images.find("busybox")).name
 
 
+@pytest.mark.vm
 def test_a_directory_is_shared_both_ways_and_outlives_the_container(engine: Engine, data: Path) -> None:
     assert engine.sh("cat /data/file; echo inside > /data/new", "-v", f"{data}:/data").text == "from the host"
     assert (data / "new").read_text() == "inside\n"
@@ -64,6 +65,7 @@ def test_read_only(engine: Engine, data: Path) -> None:
     assert os.listdir(data) and not (data / "x").exists()
 
 
+@pytest.mark.vm
 def test_read_only_holds_for_what_is_mounted_below(engine: Engine, data: Path) -> None:
     (data / "below").mkdir()
     words = engine.run_words(["sh", "-c", "echo x > /data/below/x"], "-v", f"{data}:/data:ro")
@@ -83,6 +85,7 @@ def test_a_relative_source_starts_here(engine: Engine, data: Path) -> None:
     assert engine.host.run(words, cwd=data.parent, env=search).text == "from the host"
 
 
+@pytest.mark.vm
 def test_links_of_the_image_lead_inside_only(engine: Engine, data: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

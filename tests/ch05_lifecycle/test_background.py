@@ -29,6 +29,7 @@ def watcher_of(pid: int) -> int:
     return int(parent)
 
 
+@pytest.mark.vm
 def test_it_outlives_the_command_that_started_it(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     assert len(id) == 64
@@ -49,6 +50,7 @@ def test_its_exit_code_is_kept(keeper: Keeper) -> None:
     assert keeper.raw("wait", killed).text == "139"
 
 
+@pytest.mark.vm
 def test_out_of_memory_is_recorded(keeper: Keeper) -> None:
     id = keeper.sh("head -c 50000000 /dev/zero | tail -c 40000000 > /dev/null; exit 5", "-m", "10m")
     keeper.raw("wait", id)
@@ -132,12 +134,14 @@ def test_it_starts_again_from_anywhere(keeper: Keeper, tmp_path: Path) -> None:
 
 
 class TestStop:
+    @pytest.mark.vm
     def test_the_signal_is_handled(self, keeper: Keeper) -> None:
         id = keeper.sh(WAITS)
         eventually(lambda: keeper.raw("logs", id).text == "ready", "the trap")
         assert keeper.raw("stop", id).text == id
         assert keeper.status(id)["exit_code"] == 4
 
+    @pytest.mark.vm
     def test_who_does_not_listen_is_killed_after_the_grace(self, keeper: Keeper) -> None:
         id = keeper.start(SLEEPS)
         start = time.monotonic()
@@ -206,6 +210,7 @@ class TestStop:
 
 
 class TestTruth:
+    @pytest.mark.vm
     def test_a_killed_watcher_takes_its_container_along_and_ps_says_so(self, keeper: Keeper) -> None:
         id = keeper.start(SLEEPS, "-m", "64m")
         pid = keeper.status(id)["pid"]
@@ -273,6 +278,7 @@ class TestNames:
 
 
 class TestRemove:
+    @pytest.mark.vm
     def test_all_that_it_had_is_gone(self, keeper: Keeper, tmp_path: Path) -> None:
         id = keeper.sh("echo x > /volume/x; echo y > /y", "-v", f"{tmp_path}/volume:/volume", "-m", "64m")
         keeper.raw("wait", id)
@@ -363,6 +369,7 @@ class TestRestartPolicy:
             assert keeper.status(id)["status"] == "exited"
 
 
+@pytest.mark.vm
 def test_init_reaps_what_others_leave(keeper: Keeper) -> None:
     script = "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 1000"
     id = keeper.sh(script, "--init")

@@ -249,6 +249,7 @@ class TestRun:
         assert terminal.mode_is_restored()
         assert keeper.ids() == []
 
+    @pytest.mark.vm
     def test_out_of_memory_is_told(self, keeper: Keeper) -> None:
         script = "echo up; x=x; while :; do x=$x$x$x$x; done"
         terminal = at_terminal(keeper, "run", "-ti", "-m", "16m", "busybox", "sh", "-c", script)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.kernel
 SLEEPS = ["sleep", "1000"]
 
 
+@pytest.mark.vm
 def test_every_namespace_is_the_containers(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     pid = keeper.status(id)["pid"]
@@ -27,6 +28,7 @@ def test_every_namespace_is_the_containers(keeper: Keeper) -> None:
     assert inside.split() == [os.readlink(f"/proc/{pid}/ns/{name}") for name in names]
 
 
+@pytest.mark.vm
 def test_its_cgroup_is_the_containers(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     started = keeper.engine.host.spawn(keeper.engine.command_line("exec", "-i", id, "sh", "-c", "echo up; read x"))
@@ -40,6 +42,7 @@ def test_its_cgroup_is_the_containers(keeper: Keeper) -> None:
     assert set(keeper.raw("exec", id, "cut", "-d:", "-f3", "/proc/self/cgroup").text.split()) == {"/"}
 
 
+@pytest.mark.vm
 def test_it_shares_the_limits(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS, "--pids-limit", "5")
     result = keeper.raw("exec", id, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done")
@@ -115,6 +118,7 @@ def test_in_the_background(keeper: Keeper) -> None:
     assert not processes.is_alive(pid)
 
 
+@pytest.mark.vm
 def test_it_ends_with_the_container(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     started = keeper.engine.host.spawn(keeper.engine.command_line("exec", id, "sh", "-c", "echo up; exec sleep 1001"))
@@ -123,6 +127,7 @@ def test_it_ends_with_the_container(keeper: Keeper) -> None:
     assert finish(started).code == 137
 
 
+@pytest.mark.vm
 def test_a_killed_exec_takes_its_process_along(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     started = keeper.engine.host.spawn(keeper.engine.command_line("exec", id, "sh", "-c", "echo up; exec sleep 1001"))

@@ -46,6 +46,7 @@ except TimeoutError:
 """Writes a connection's first packet on the wire by hand, to any address at any machine; prints whether one answers."""
 
 
+@pytest.mark.vm
 def test_from_a_client(keeper: NetKeeper, client: Host) -> None:
     keeper.serve("web", "-p", "8080:80")
     assert fetch(client, f"http://{HOST}:8080/").text == "web"
