@@ -112,15 +112,22 @@ def user_namespaces_for_all() -> Finding:
 def cgroup_controllers() -> Iterator[Finding]:
     """Which cgroup versions are mounted, and where each controller is that we use."""
     found = cgroups.hierarchies()
-    versions = " and ".join(sorted({f"version {hierarchy.number()}" for hierarchy in found}))
-    state = OK if found else MISSING
     fix = "mount -t cgroup2 none /sys/fs/cgroup"
-    yield Finding("cgroups", "ch02", state, versions or "not mounted", fix)
+    yield Finding("cgroups", "ch02", OK if found else MISSING, layout(found), fix)
     for controller in CONTROLLERS:
         places = [hierarchy for hierarchy in found if controller in hierarchy.controllers]
         where = f"version {places[0].number()}, {places[0].mountpoint}" if places else "no hierarchy has it"
         fix = "boot with cgroup_enable=memory" if controller == "memory" else "a kernel built with it"
         yield Finding(f"{controller} controller", "ch03", OK if places else MISSING, where, fix)
+
+
+def layout(found: list[cgroups.Hierarchy]) -> str:
+    """Which versions are mounted; where both are, which of them has the controllers of our limits."""
+    mounted = sorted({hierarchy.number() for hierarchy in found})
+    if len(mounted) < 2:
+        return f"version {mounted[0]}" if mounted else "not mounted"
+    limits = sorted({hierarchy.number() for hierarchy in found if hierarchy.controllers & set(CONTROLLERS)})
+    return f"hybrid: version 1 and version 2, limits on {' and '.join(map(str, limits)) or 'neither'}"
 
 
 def overlay() -> Finding:

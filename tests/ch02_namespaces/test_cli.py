@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from ch02_namespaces import cgroup_v1, cgroup_v2, doctor
+from ch02_namespaces.cgroups import Hierarchy
 from tests.support.engines import fails
 from tests.support.hosts import Host, Result
 from tests.support.polling import eventually
@@ -232,6 +235,21 @@ class TestDoctor:
         wanted = {"overlayfs", "FUSE", "bridge", "veth", "vxlan", "nftables", "seccomp", "ip_forward", "cgroups"}
         assert wanted <= set(rows)
         assert [row for row in missing if row["what"] in ("overlayfs", "veth")] == []
+
+    @pytest.mark.parametrize(
+        ("mounted", "expected"),
+        [
+            ([], "not mounted"),
+            ([(cgroup_v1, "memory"), (cgroup_v1, "pids")], "version 1"),
+            ([(cgroup_v2, "memory pids")], "version 2"),
+            ([(cgroup_v2, "hugetlb"), (cgroup_v1, "memory")], "hybrid: version 1 and version 2, limits on 1"),
+            ([(cgroup_v2, "memory"), (cgroup_v1, "devices")], "hybrid: version 1 and version 2, limits on 2"),
+            ([(cgroup_v2, "pids"), (cgroup_v1, "memory")], "hybrid: version 1 and version 2, limits on 1 and 2"),
+            ([(cgroup_v2, ""), (cgroup_v1, "")], "hybrid: version 1 and version 2, limits on neither"),
+        ],
+    )
+    def test_tells_the_layouts_of_cgroups_apart(self, mounted: list[tuple[ModuleType, str]], expected: str) -> None:
+        assert doctor.layout([Hierarchy(version, "/x", names.split(), "/") for version, names in mounted]) == expected
 
     def test_sees_what_is_not_there(self, host: Host) -> None:
         """On a machine without nft, and with a /dev that has no fuse."""

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ch02_namespaces import cgroups
+
 SCRIPT = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
 HOST = ["unshare", "--net", "--mount", "sh", "-c", SCRIPT, "host"]
 """A network of its own for a lesson: it leaves the machine's as it is, and finds its own empty."""
@@ -31,10 +33,21 @@ def _play(readme: str | Path, watch: bool, state: str) -> int:
     command += ["--options", "+norm-ws", "--pretty", "none"]  # column widths differ between machines
     if watch:
         command += ["--ff", "--no-progress-bar", "--modules", str(TOP / "tests/lessons/watch")]
-    environment = os.environ | {
-        "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
-        "LC_ALL": "C.UTF-8",
-        "SHELL": "/bin/sh",
-        "MYDOCKER_ROOT": state,
-    }
+    conditions = {f"on_v{number}": "yes" if number in versions_of_limits() else "" for number in (1, 2)}
+    command += ["--capture-env-var", ",".join(conditions)]  # what steps may ask for: `+if=on_v2`
+    environment = (
+        os.environ
+        | conditions
+        | {
+            "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
+            "LC_ALL": "C.UTF-8",
+            "SHELL": "/bin/sh",
+            "MYDOCKER_ROOT": state,
+        }
+    )
     return subprocess.run([*HOST, *command, str(readme)], cwd=TOP, env=environment, stdin=subprocess.DEVNULL).returncode
+
+
+def versions_of_limits() -> set[int]:
+    """The cgroup versions on which this machine has the memory controller: one, or none."""
+    return {hierarchy.number() for hierarchy in cgroups.hierarchies() if "memory" in hierarchy.controllers}

@@ -34,10 +34,12 @@ def main(words: list[str]) -> int:
 
 
 def suite() -> list[str]:
-    """The tests marked `vm`, each on the newest increment alone."""
+    """The tests marked `vm`, each on the newest increment alone. Only their files: all take half a minute to import."""
+    files = [str(path) for path in (rootfs.REPOSITORY / "tests").rglob("test_*.py") if "mark.vm" in path.read_text()]
     environment = [f"MYDOCKER_TEST_PATIENCE={PATIENCE}", "MYDOCKER_TEST_INCREMENTS=newest"]
     pytest = [rootfs.python(), "-m", "pytest", "-m", "vm and not slow", "--durations=30", "--durations-min=5"]
-    return ["env", *environment, *pytest, "-p", "no:cacheprovider", "--junit-xml=/mnt/results/junit.xml"]
+    pytest += ["-p", "no:cacheprovider", "--junit-xml=/mnt/results/junit.xml"]
+    return ["env", *environment, *pytest, *sorted(files)]
 
 
 if __name__ == "__main__":

@@ -15,5 +15,8 @@ class Player(Concern):  # type: ignore[misc]
     def start_example(self, example: Any, options: Any) -> None:
         print(f"\n$ {example.source.rstrip()}", flush=True)
 
+    def skip_example(self, example: Any, options: Any) -> None:
+        print(f"\n$ {example.source.rstrip()}\n(skipped: this is not for your machine)", flush=True)
+
     def success(self, example: Any, got: str, differ: Any) -> None:
         print(got.rstrip(), flush=True)
