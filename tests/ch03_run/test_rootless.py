@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ch02_namespaces import cgroup_v2
+from ch02_namespaces.cgroups import hierarchies
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments
 from tests.support.hosts import REPOSITORY, Host, Result, Word, finish, read_line
@@ -95,6 +97,40 @@ def test_no_right_outside(user: User) -> None:
 )
 def test_limits_need_a_delegated_cgroup_and_it_says_so(user: User, flags: list[str], controller: str) -> None:
     fails(user.run(*flags, "true"), ENGINE_FAILED, controller, "delegated")
+
+
+@pytest.fixture
+def delegated() -> Iterator[str]:
+    """A group of version 2 that is nobody's, with controllers, and a group in it for their session; its directory.
+
+    That is what systemd makes for a user who logs in. cgroups(7), "Cgroup delegation".
+    """
+    tree = hierarchies()[0]
+    if tree.number() != 2 or not {"memory", "pids"} <= tree.controllers:
+        pytest.skip("no memory and no pids controller of version 2")
+    top = f"{tree.mountpoint}/mydocker-test-user"
+    cgroup_v2.ensure_parent(tree.mountpoint, top, tree.controllers)
+    os.mkdir(f"{top}/session")
+    for name in ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"):
+        os.chown(f"{top}/{name}", NOBODY, NOBODY)
+    yield top
+    for name in ("session", "mydocker"):
+        Path(top, name).rmdir()
+    Path(top).rmdir()
+
+
+def test_limits_in_a_delegated_cgroup(user: User, delegated: str) -> None:
+    enter = ["sh", "-c", f'echo $$ > {delegated}/session/cgroup.procs; exec "$@"', "sh"]
+
+    def run(*arguments: Word) -> Result:
+        environment = {"PYTHONPATH": str(user.home)}
+        return user.host.run([*enter, *user.words(*arguments)], env=environment, cwd="/")
+
+    result = run("-m", "64m", "--pids-limit", "20", "sh", "-c", f"cat {delegated}/mydocker/*/memory.max")  # from inside
+    assert result.text == str(64 << 20)
+    result = run("-m", "64m", "sh", "-c", "exec dd if=/dev/zero of=/dev/null bs=256M count=1")
+    assert (result.code, b"out of memory" in result.err) == (137, True)
+    assert os.listdir(delegated).count("mydocker") == 1 and not any(Path(delegated, "mydocker").glob("*/"))
 
 
 def test_killed_engine_takes_the_container_along(user: User) -> None:
