@@ -65,9 +65,9 @@ prove() {
     limited 120 vagrant validate
     limited 120 vagrant validate --ignore-provider
     say "vagrant up"
-    limited 1800 vagrant up
+    limited 1800 vagrant --no-tty up
     say "make $CHAPTER TESTS='$TESTS', from outside"
-    limited 3600 make VM=1 "TESTS=$TESTS" "$CHAPTER"
+    limited 1800 make VM=1 "TESTS=$TESTS" "$CHAPTER"
     say "vagrant ssh, then make doctor"
     limited 600 vagrant ssh -c 'make doctor'
     say "vagrant destroy"
