@@ -1,7 +1,6 @@
 """Which processors, how much of them, and whose reads come first: sched(7), ioprio_set(2). Book section 7.3.
 
-OCI runtime-spec, config.md, "Linux Process". All is set from outside: with a user namespace of its own, a container has
-no right to.
+OCI runtime-spec, config.md, "Linux Process".
 """
 
 from __future__ import annotations
@@ -36,7 +35,11 @@ MOST_CPUS = 8192
 
 
 class Scheduler(Part):
-    """process.scheduler: policy, nice value, priority among the real-time ones, time of the deadline policy."""
+    """process.scheduler: policy, nice value, priority among the real-time ones, time of the deadline policy.
+
+    Must stand behind the part that takes the process into its cgroup: version 1 lets in no process that is real-time
+    already, unless it has time for such.
+    """
 
     section = "7.3"
 
@@ -58,10 +61,8 @@ class Scheduler(Part):
             raise node.wrong("it must be that 0 < runtime <= deadline <= period", "sched(7)")
         self._times = runtime, deadline, period
 
-    def attach(self, container: Container) -> None:
-        assert container.process is not None
-        pid = container.process.pid
-        kernel.sched_setattr(pid, self._policy, self._flags, self._nice, self._priority, self._times)
+    def enter(self, container: Container) -> None:
+        kernel.sched_setattr(0, self._policy, self._flags, self._nice, self._priority, self._times)
 
 
 class IoPriority(Part):
