@@ -159,6 +159,7 @@ class Mounts(Part):
             if mount in self.trees:
                 self._attach(mount)
             elif mount.kind == "cgroup":
+                os.close(inside.make_directory(mount.target))
                 self._cgroups.mount_at(mount.target, mount.flags)
             else:
                 self._mount(mount)

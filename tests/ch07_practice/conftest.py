@@ -1,0 +1,22 @@
+"""The OCI runtime as chapter 7 has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ch07_practice.bundles import Runtime
+from tests.support.hosts import Host
+
+
+@pytest.fixture
+def runtime(host: Host, tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime; its containers are removed after the test."""
+    runtime = Runtime(host, tmp_path)
+    yield runtime
+    if runtime.root.exists():
+        for path in runtime.root.iterdir():
+            assert runtime.raw("delete", "--force", path.name).code == 0
+        assert list(runtime.root.iterdir()) == []
