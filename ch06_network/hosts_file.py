@@ -113,9 +113,12 @@ def _rewrite(ids: Sequence[str]) -> None:
         networks = network.every()
         members = {one.name: endpoints.every(one) for one in networks}
         lines = {one.name: lines_of(one, members[one.name]) for one in networks}
-        for id in ids:
-            own = [name for name, others in members.items() if any(other.container == id for other in others)]
-            write(id, "hosts", _read(id, HEAD) + "".join(lines[name] for name in own), in_places=True)
+        seen: dict[str, list[str]] = {id: [] for id in ids}
+        for name, others in members.items():
+            for other in others:
+                seen.get(other.container, []).append(lines[name])
+        for id, texts in seen.items():
+            write(id, "hosts", _read(id, HEAD) + "".join(texts), in_places=True)
 
 
 def lines_of(one: Network, members: Sequence[Endpoint]) -> str:

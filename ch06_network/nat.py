@@ -27,6 +27,7 @@ FAMILY = {4: "ip", 6: "ip6"}
 TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 FAMILIES = ("ip", "ip6", "inet")
 
+LIST = "list chains\n"
 TABLE = """\
 table inet mydocker
 delete table inet mydocker
@@ -75,8 +76,8 @@ def apply() -> None:
             return
         plugged = [endpoint for one in networks for endpoint in endpoints.every(one) if endpoint.ports]
         alive = [endpoint for endpoint in plugged if endpoints.is_alive(endpoint.container)]
-        nft.run(table(networks, alive))
-        for family, name, chain, drops in forward_chains():
+        listed = nft.run(table(networks, alive) + LIST)
+        for family, name, chain, drops in forward_chains(listed):
             if drops:
                 open_way((family, name, chain))
 
@@ -84,7 +85,7 @@ def apply() -> None:
 def remove() -> None:
     """Take our table away, and our rules from the chains of others. Raises EngineError."""
     script = ["table inet mydocker", "delete table inet mydocker"]
-    for family, name, chain, _ in forward_chains():
+    for family, name, chain, _ in forward_chains(nft.run(LIST)):
         script += [f"delete rule {family} {name} {chain} handle {handle}" for handle in _ours((family, name, chain))]
     nft.run("\n".join(script) + "\n")
 
@@ -164,11 +165,11 @@ def _through(side: str, device: str) -> str:
 # ---------------------------------------------------------------- the tables of others
 
 
-def forward_chains() -> list[tuple[str, str, str, bool]]:
+def forward_chains(listed: str) -> list[tuple[str, str, str, bool]]:
     """Base chains of others that see what is forwarded: family, table, chain, and whether they drop it unless a rule
-    accepts it."""
+    accepts it. listed: what nft prints of all chains."""
     found, family, name, chain = [], "", "", ""
-    for line in nft.run("list chains\n").splitlines():
+    for line in listed.splitlines():
         words = line.split()
         if words[:1] == ["table"]:
             family, name = words[1:3]
