@@ -165,7 +165,9 @@ def test_a_network_of_dead_containers_can_be_removed(keeper: NetKeeper) -> None:
 
 
 def test_the_engine_in_the_foreground_is_killed(keeper: NetKeeper) -> None:
-    started = keeper.engine.host.spawn(keeper.engine.command_line("run", "--rm", "-p", "8080:80", "busybox", "cat"))
+    started = keeper.engine.host.spawn(
+        keeper.engine.command_line("run", "--rm", "-p", "8080:80", "busybox", "sleep", "1000")
+    )
     eventually(lambda: keeper.raw("ps", "-q").text, "the container")
     kill(started.pid)
     eventually(lambda: keeper.raw("run", "--rm", "-p", "8080:80", "busybox", "true").code == 0, "the port")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from ch06_network import hosts_file
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails
 from tests.support.hosts import finish, read_line
 from tests.support.networks import SLEEPS, NetKeeper
@@ -112,6 +115,30 @@ def test_the_hosts_file_is_never_seen_half_written(keeper: NetKeeper) -> None:
 
 
 # ---------------------------------------------------------------- other kinds of networks
+
+
+def test_lines_keep_their_places(keeper: NetKeeper) -> None:
+    """As long as they are there: so a reader finds them however slowly it reads."""
+    random.seed(6)
+    text, inside = b"", [b"127.0.0.1\tlocalhost\n"]
+    for number in range(3000):
+        inside.append(b"10.0.0.%d\t%s\n" % (number, b"x" * random.randrange(60)))
+        random.shuffle(inside)
+        del inside[random.randrange(20, 40) :]
+        old, text = text, hosts_file.merged(text, b"".join(inside))
+        assert sorted(filter(None, text.split(b"\n"))) == sorted(line[:-1] for line in inside)
+        assert all(text.find(line) == old.find(line) for line in old.splitlines(keepends=True) if line in inside)
+    assert len(text) < 8192
+
+
+def test_a_container_cannot_harm_others_by_its_files(keeper: NetKeeper) -> None:
+    keeper.box("one")
+    keeper.inside("one", "truncate -s 1T /etc/hosts; truncate -s 1T /etc/hostname; echo x > /etc/resolv.conf")
+    keeper.box("two")
+    assert keeper.pings("two", "one") and keeper.pings("one", "two")
+    assert int(keeper.inside("one", "stat -c %s /etc/hosts")) < 1000
+    assert keeper.raw("restart", "-t", "0", "one").code == 0
+    assert keeper.inside("one", "hostname -i") == keeper.address("one")
 
 
 def test_none(keeper: NetKeeper) -> None:
