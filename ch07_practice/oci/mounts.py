@@ -140,6 +140,11 @@ class Mounts(Part):
 
     def prepare(self, container: Container) -> None:
         self._cgroups.prepare(container)
+        if os.geteuid() == 0:  # an ordinary user may not, before he is root of a user namespace
+            self.open_sources()
+
+    def open_sources(self) -> None:
+        """Open what is to be bound. Raises EngineError."""
         for mount in self.mounts:
             if mount.is_bind:
                 self.trees[mount] = self.open_source(mount)

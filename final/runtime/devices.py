@@ -60,7 +60,8 @@ class Devices(Part):
             self._mounted += [device for device in default_devices() if device.path not in listed_paths]
         self._trees: list[tuple[Device, int]] = []
 
-    def prepare(self, container: Container) -> None:
+    def open_mounted(self) -> None:
+        """Open the host's device files, as long as they can be seen. Raises EngineError."""
         for device in self._mounted:
             self._trees.append((device, open_host_device(device)))
 
@@ -72,11 +73,6 @@ class Devices(Part):
         for device, tree in self._trees:
             place(device, tree)
             os.close(tree)
-
-    def cleanup(self, container: Container) -> None:
-        for _, tree in self._trees:
-            os.close(tree)
-        self._trees.clear()
 
 
 def default_devices() -> list[Device]:

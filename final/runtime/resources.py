@@ -1,7 +1,8 @@
 """What the container may use: all of linux.resources, on both versions of cgroups. Book sections 2.2.3 and 7.3.
 
 OCI runtime-spec, config-linux.md, "Control groups". Each controller of the machine belongs to version 1 or to
-version 2; so each limit is written as that version has it. A controller that is missing is missed only by who asks for it.
+version 2; so each limit is written as that version has it. A controller that is missing is missed only by who asks
+for it.
 """
 
 from __future__ import annotations

@@ -145,6 +145,7 @@ def io_of_version_2(lines: list[list[str]], operations: dict[str, str]) -> Itera
 
 
 def io_entry(device: str, operation: str, value: int) -> dict[str, Any]:
+    """One number of one device."""
     major, minor = device.split(":")
     return {"major": int(major), "minor": int(minor), "op": operation, "value": value}
 

@@ -13,12 +13,10 @@ from ch02_namespaces.errors import EngineError
 from ch02_namespaces.namespaces import write_id_maps
 from ch03_run.container import Container, Part
 from ch07_practice.oci.document import Node
-from ch07_practice.oci.mounts import Mounts
 from ch07_practice.oci.namespaces import Namespaces
 
 MOST_LINES = 340  # since Linux 4.15
 LARGEST = (1 << 32) - 1
-KERNEL_KINDS = ("proc", "sysfs")
 HELPERS = ("newuidmap", "newgidmap")
 
 
@@ -123,29 +121,3 @@ class RootInside(Part):
     def enter(self, container: Container) -> None:
         if self._is_needed:
             syscalls.become_user(0, 0, self._groups)
-
-
-class KernelFilesystems(Part):
-    """In a user namespace, proc and sysfs are made while the host's can still be seen; Mounts gives them their places.
-
-    The kernel allows no new ones to somebody who sees none: they could show what a mount on top of the others hides.
-    It comes before PivotRoot. mount_namespaces(7), "Restrictions on mount namespaces".
-    """
-
-    section = "2.1.6, 7.3"
-
-    def __init__(self, mounts: Mounts, own: Namespaces) -> None:
-        self._mounts = mounts
-        self._is_needed = own.has("user")
-
-    def enter(self, container: Container) -> None:
-        if not self._is_needed:
-            return
-        for mount in self._mounts.mounts:
-            if mount.kind in KERNEL_KINDS and not mount.is_bind:
-                try:
-                    tree = syscalls.new_tree(mount.kind, mount.data, mount.attributes(mount.set))
-                except EngineError as error:
-                    hint = "the user namespace must own the network namespace (sysfs) or the pid namespace (proc)"
-                    raise mount.node.wrong(str(error), hint) from None
-                self._mounts.trees[mount] = tree

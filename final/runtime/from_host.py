@@ -1,0 +1,46 @@
+"""What a container with a user namespace takes from the host while that can be seen. Book section 7.3.
+
+The kernel gives no new proc or sysfs to somebody who sees none: it could show what a mount on top of the others hides.
+mount_namespaces(7), "Restrictions on mount namespaces". It gives no device files to a user namespace at all. And an
+ordinary user may not even bind a directory before he has such a namespace.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError
+from ch03_run.container import Container, Part
+from ch07_practice.oci.mounts import Mounts
+from ch07_practice.oci.namespaces import Namespaces
+from final.runtime.devices import Devices
+
+KERNEL_KINDS = ("proc", "sysfs")
+
+
+class FromHost(Part):
+    """Opens them; Mounts and Devices give them their places. It comes right before PivotRoot."""
+
+    section = "2.1.6, 7.3"
+
+    def __init__(self, mounts: Mounts, devices: Devices, own: Namespaces) -> None:
+        self._mounts = mounts
+        self._devices = devices
+        self._is_needed = own.has("user")
+        self._is_ordinary = os.geteuid() != 0
+
+    def enter(self, container: Container) -> None:
+        if not self._is_needed:
+            return
+        for mount in self._mounts.mounts:
+            if mount.kind in KERNEL_KINDS and not mount.is_bind:
+                try:
+                    tree = syscalls.new_tree(mount.kind, mount.data, mount.attributes(mount.set))
+                except EngineError as error:
+                    hint = "the user namespace must own the network namespace (sysfs) or the pid namespace (proc)"
+                    raise mount.node.wrong(str(error), hint) from None
+                self._mounts.trees[mount] = tree
+        if self._is_ordinary:
+            self._mounts.open_sources()
+        self._devices.open_mounted()
