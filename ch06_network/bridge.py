@@ -6,12 +6,10 @@ Made by pyroute2, which speaks rtnetlink(7) and knows every message of it.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
-from ch02_namespaces.locks import locked
 from ch06_network import nat, network
 from ch06_network.netlink import Netlink
 from ch06_network.network import Network
@@ -70,7 +68,7 @@ class BridgeDriver:
         """Make what the network consists of, unless it is there. Raises EngineError."""
         if one.is_up():
             return
-        with locked(one.path(), fcntl.LOCK_EX):
+        with network.held(one):
             if not one.is_up():
                 self.make(one)
 

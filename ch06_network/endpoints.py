@@ -8,11 +8,9 @@ is not alive any more, and the next one that comes to the network takes it away.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 
 from ch02_namespaces.errors import EngineError, SyscallError
-from ch02_namespaces.locks import locked
 from ch04_images import state
 from ch04_images.containers import ContainerRecord
 from ch05_lifecycle.store import GoneError, Stored
@@ -132,26 +130,23 @@ def allocate(
 
     wanted: addresses that it must get. Raises EngineError; then it has none.
     """
-    try:
-        with locked(one.path(), fcntl.LOCK_EX):
-            if read(one, id) is not None:
-                raise EngineError(f"network {one.name}", f"container {state.short(id)} is in it already")
-            remove_dead(one)
-            addresses = _addresses(one, id, wanted)
-            endpoint = Endpoint(id, one.name, interface, addresses, names, ports)
-            try:
-                _write(one, endpoint)
-            except BaseException:
-                _release(one, id, addresses)
-                raise
-            return endpoint
-    except FileNotFoundError:
-        raise EngineError(f"network {one.name}", "it has just been removed") from None
+    with network.held(one):
+        if read(one, id) is not None:
+            raise EngineError(f"network {one.name}", f"container {state.short(id)} is in it already")
+        remove_dead(one)
+        addresses = _addresses(one, id, wanted)
+        endpoint = Endpoint(id, one.name, interface, addresses, names, ports)
+        try:
+            _write(one, endpoint)
+        except BaseException:
+            _release(one, id, addresses)
+            raise
+        return endpoint
 
 
 def rename(one: Network, endpoint: Endpoint, name: str) -> None:
     """Give an endpoint another first name. Raises EngineError."""
-    with locked(one.path(), fcntl.LOCK_EX):
+    with network.held(one):
         if read(one, endpoint.container) is not None:
             endpoint.names[0] = name
             _write(one, endpoint)

@@ -205,14 +205,17 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def text(kind: int, value: str) -> bytes:
+    """An attribute that is a string, with a zero at its end."""
     return attribute(kind, value.encode() + b"\0")
 
 
 def number(kind: int, value: int) -> bytes:
+    """An attribute that is a number of 32 bits."""
     return attribute(kind, struct.pack("=I", value))
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes of a message, by kind."""
     while len(data) >= 4:
         size, kind = struct.unpack_from("=HH", data)
         yield kind, data[4:size]

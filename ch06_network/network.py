@@ -19,7 +19,7 @@ import os
 import time
 
 from ch02_namespaces.errors import EngineError
-from ch02_namespaces.locks import locked
+from ch02_namespaces.locks import lock, locked
 from ch04_images import state
 from ch05_lifecycle import names
 from ch06_network.ipam import Pool
@@ -143,6 +143,26 @@ def name_of(text: str) -> str:
         return find(text).name
     except EngineError:
         return text
+
+
+class held:  # noqa: N801
+    """`with held(one)`: nobody else changes who is in a network, nor removes it. Raises EngineError if it is gone."""
+
+    def __init__(self, one: Network) -> None:
+        gone = EngineError(f"network {one.name}", "it has just been removed")
+        try:
+            self._descriptor = lock(one.path(), fcntl.LOCK_EX)
+        except FileNotFoundError:
+            raise gone from None
+        if not exists(one.name) or read(one.name).id != one.id:  # while we waited
+            os.close(self._descriptor)
+            raise gone
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 def check_name(name: str) -> None:

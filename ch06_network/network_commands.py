@@ -134,7 +134,7 @@ def remove_networks(options: Options) -> int:
 
 def remove_network(one: Network) -> None:
     """Remove one. Raises EngineError if a container that runs is in it."""
-    with locked(one.path(), fcntl.LOCK_EX):
+    with network.held(one):
         endpoints.remove_dead(one)
         inside = endpoints.every(one)
         if inside:

@@ -147,14 +147,11 @@ class SpanningDriver(BridgeDriver):
 
     def up(self, one: Network) -> None:
         """Make what is missing, start the agent if there is none. Raises EngineError, also if the claim is in doubt."""
-        try:
-            super().up(one)
-            with locked(one.path(), fcntl.LOCK_EX):  # whoever comes meanwhile waits until it has looked
-                self._repair(one)
-                if not is_agent_alive(one):
-                    start_agent(one)
-        except FileNotFoundError:
-            raise EngineError(f"network {one.name}", "it has just been removed") from None
+        super().up(one)
+        with network.held(one):  # whoever comes meanwhile waits until it has looked
+            self._repair(one)
+            if not is_agent_alive(one):
+                start_agent(one)
         claim.check_claim(one)
 
     def _repair(self, one: Network) -> None:

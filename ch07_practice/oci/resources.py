@@ -72,6 +72,7 @@ class Resources(OwnCgroup):
         self._limits = limits_of(config["linux"]["resources"])
 
     def limit(self) -> None:
+        """Set those that chapter 2 knows."""
         self.group.set(self._limits)
 
 

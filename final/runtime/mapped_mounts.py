@@ -57,6 +57,7 @@ class MappedMounts(Mounts):
                 self._maps[mount] = uids, gids
 
     def open_source(self, mount: Mount) -> int:
+        """The same, with its users mapped."""
         tree = super().open_source(mount)
         if mount not in self._maps:
             return tree
