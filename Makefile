@@ -4,10 +4,13 @@ VENV := .venv
 PYTHON3 := $(CURDIR)/$(VENV)/bin/python3
 # Containers need root. sudo drops the environment and the PATH, so both are given by hand.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
+# On a slow machine, how many seconds a test may wait for what should take none.
+ROOT += $(if $(MYDOCKER_TEST_PATIENCE),MYDOCKER_TEST_PATIENCE=$(MYDOCKER_TEST_PATIENCE))
 CHAPTERS := $(sort $(patsubst %/README.md,%,$(wildcard ch0*/README.md)))
 SHORT := $(foreach chapter,$(CHAPTERS),$(firstword $(subst _, ,$(chapter))))
 # Where there is no Linux, the one of the Vagrantfile is used. VM=1 asks for it anywhere, VM=0 forbids it.
 VM ?= $(if $(filter Linux,$(shell uname -s)),0,1)
+GIVEN = $(foreach name,TESTS MYDOCKER_TEST_PATIENCE,$(if $($(name)),$(name)="$($(name))"))
 
 .PHONY: help setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host clean test-vagrant
 
@@ -26,11 +29,11 @@ help:
 
 ifeq ($(VM),1)
 
-# Edits go there first, if the folder is copied and not shared; and so do the variables that make was given.
+# Edits go there first, if the folder is copied and not shared; and so do the variables that choose tests.
 setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
 	@vagrant rsync
-	@vagrant ssh -c 'cd /vagrant && make VM=0 $(filter-out VM=%,$(MAKEOVERRIDES)) $@'
+	@vagrant ssh -c 'cd /vagrant && make VM=0 $(GIVEN) $@'
 
 else
 
