@@ -32,7 +32,7 @@ ifeq ($(VM),1)
 # Edits go there first, if the folder is copied and not shared; and so do the variables that choose tests.
 setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
-	@vagrant rsync
+	@vagrant rsync || { echo 'make: is the machine up? (vagrant up)' >&2; exit 1; }
 	@vagrant ssh -c 'cd /vagrant && make VM=0 $(GIVEN) $@'
 
 else
