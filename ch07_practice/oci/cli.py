@@ -13,7 +13,7 @@ from ch07_practice.oci import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ch07_practice.oci.runtime import Runtime
 
@@ -125,12 +125,20 @@ class Commands:
         return 0
 
 
-def main(commands: Commands, arguments: list[str], program: str = PROGRAM) -> int:
-    """Run a command line; the exit code. Errors are printed, and written into the log."""
+def main(
+    commands: Commands, arguments: list[str], program: str = PROGRAM, more: Sequence[Flag] = (), version: str = ""
+) -> int:
+    """Run a command line; the exit code. Errors are printed, and written into the log.
+
+    more: global flags besides ours; version: what --version prints, if that is one of them.
+    """
     open_standard_streams()
-    options = Options(GLOBAL_FLAGS)
+    options = Options([*GLOBAL_FLAGS, *more])
     try:
-        options = parse([HELP, *GLOBAL_FLAGS], arguments, "COMMAND ...")
+        options = parse([HELP, *GLOBAL_FLAGS, *more], arguments, "COMMAND ...")
+        if version and options.version:
+            print(version)
+            return 0
         if options.root is not None:
             commands.root = options.root
         return dispatch(commands.table(), ["--help"] if options.help else options.operands, program)

@@ -78,7 +78,7 @@ class Runtime:
         try:
             self._create(kept, bundle, console_socket)
             if pid_file:
-                _write_pid_file(pid_file, kept.record()["pid"])
+                write_pid_file(pid_file, kept.record()["pid"])
         except BaseException:
             self._forget(kept)
             raise
@@ -220,7 +220,7 @@ def give_terminal(path: str, master: int) -> None:
             raise EngineError(f"--console-socket {path}", str(error.strerror)) from None
 
 
-def _write_pid_file(path: str, pid: int) -> None:
+def write_pid_file(path: str, pid: int) -> None:
     """Whole, or not at all: whoever waits for it reads it at once."""
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
     try:

@@ -50,8 +50,7 @@ class Credentials(User):
         )
         _check_within(node["effective"], self._effective, "permitted", self._permitted)
         _check_within(node["inheritable"], self._inheritable, "bounding", self._bounding)
-        for name, other in (("permitted", self._permitted), ("inheritable", self._inheritable)):
-            _check_within(node["ambient"], self._ambient, name, other)
+        self._ambient &= self._permitted & self._inheritable  # the kernel raises no others; documents often name some
 
     def _set_of(self, node: Node) -> set[int]:
         found = set()

@@ -35,6 +35,7 @@ class Resources(OwnCgroup):
         plan(self._wishes, self.group)
 
     def limit(self) -> None:
+        """Set all of them."""
         write(plan(self._wishes, self.group))
 
 

@@ -1,4 +1,4 @@
-"""The OCI runtime as chapter 7 has it."""
+"""The OCI runtime: as chapter 7 has it, and as `final` does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.ch07_practice.bundles import Runtime
 from tests.support.hosts import Host
 
 
-@pytest.fixture
-def runtime(host: Host, tmp_path: Path) -> Iterator[Runtime]:
+@pytest.fixture(params=["ch07_practice.oci", "final.runtime"])
+def runtime(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Iterator[Runtime]:
     """A runtime; its containers are removed after the test."""
-    runtime = Runtime(host, tmp_path)
+    runtime = Runtime(host, tmp_path, request.param)
     yield runtime
     if runtime.root.exists():
         for path in runtime.root.iterdir():

@@ -1,0 +1,153 @@
+"""`exec`: one more process in a container that runs. Book sections 5.4 and 7.4.
+
+It has the container's namespaces, cgroup, capabilities, limits and filter, unless the document of its process says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ch02_namespaces.cgroups import Cgroup
+from ch02_namespaces.errors import EngineError
+from ch03_run.container import Container, Part, create, let_go, run, start
+from ch03_run.foreground import Foreground
+from ch03_run.isolation import DieWithEngine
+from ch03_run.terminal import Streams, Terminal
+from ch04_images.console import Console
+from ch07_practice.oci import process as oci_process
+from ch07_practice.oci.document import Node
+from ch07_practice.oci.runtime import give_terminal, write_pid_file
+from ch07_practice.oci.state import CREATED, RUNNING, Kept
+from final.runtime.oom_score import OomScore
+from final.runtime.runtime import attributes_of
+from final.runtime.scheduling import ExecAffinity
+
+KINDS = ("user", "cgroup", "ipc", "uts", "net", "pid", "mnt", "time")
+
+
+class JoinContainer(Part):
+    """Everything that the container sees, by the namespaces of its process: setns(2)."""
+
+    section = "5.4"
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def prepare(self, container: Container) -> None:
+        pidfd = self._kept.open_process()
+        if pidfd is None:
+            raise EngineError(f"container {self._kept.id}", "it does not run")
+        pid = self._kept.record()["pid"]
+        self.join = [
+            os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+            for kind in KINDS
+            if os.stat(f"/proc/{pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino
+        ]
+        os.close(pidfd)
+
+    def enter(self, container: Container) -> None:
+        os.chdir("/")
+        sys.meta_path.clear()  # from here on Python would look for modules in the container
+
+    def cleanup(self, container: Container) -> None:
+        for descriptor in self.join:
+            os.close(descriptor)
+        self.join = ()
+
+
+class JoinCgroup(Part):
+    """What the container may use counts for this process, too."""
+
+    section = "5.4"
+
+    def __init__(self, group: Cgroup) -> None:
+        self._group = group
+
+    def prepare(self, container: Container) -> None:
+        if self._group.hierarchies:
+            self._group.open_doors()
+            container.birth_cgroup = self._group.open_birthplace()
+
+    def enter(self, container: Container) -> None:
+        if self._group.hierarchies:
+            self._group.join()
+
+    def cleanup(self, container: Container) -> None:
+        self._group.close()
+        if container.birth_cgroup is not None:
+            os.close(container.birth_cgroup)
+            container.birth_cgroup = None
+
+
+def execute_in(
+    kept: Kept,
+    config: Node,
+    described: Node,
+    group: Cgroup,
+    detach: bool,
+    console_socket: str | None,
+    pid_file: str | None,
+) -> int:
+    """Run a process in a container; its exit code, or 0 when it has begun, with detach. Raises EngineError.
+
+    config: the container's document; described: that of the process.
+    """
+    if kept.status() not in (CREATED, RUNNING):
+        raise EngineError(f"container {kept.id}", f"it is {kept.status()}")
+    streams = streams_of(described, detach, console_socket)
+    now = lambda pid: kept.state() | {"pid": pid}  # noqa: E731
+    parts = [
+        JoinContainer(kept),
+        JoinCgroup(group),
+        OomScore(described["oomScoreAdj"]),
+        *([ExecAffinity(described["execCPUAffinity"])] if described["execCPUAffinity"] else []),
+        streams,
+        oci_process.WorkingDirectory(described),
+        oci_process.Findable(),
+        *attributes_of(described, config["linux"], now),
+    ]
+    command = oci_process.command_of(described)
+    if detach:
+        return _leave(Container(kept.id, command, parts), streams, console_socket, pid_file)
+    container = Container(kept.id, command, [*parts, DieWithEngine()])
+    foreground = Foreground(streams) if isinstance(streams, Streams | Terminal) else None
+    assert foreground is not None
+
+    def attend(container: Container) -> int:
+        assert container.process is not None
+        if pid_file:
+            write_pid_file(pid_file, container.process.pid)
+        if console_socket:
+            assert isinstance(streams, Console)
+            streams.connect()
+            give_terminal(console_socket, streams.master)
+            return int(container.process.wait() or 0)
+        return foreground.attend(container)
+
+    return run(container, attend)
+
+
+def _leave(container: Container, streams: Part, console_socket: str | None, pid_file: str | None) -> int:
+    """Start a process, and end before it does."""
+    create(container)
+    if isinstance(streams, Console):
+        assert console_socket is not None
+        streams.connect()
+        give_terminal(console_socket, streams.master)
+    start(container)
+    assert container.process is not None
+    if pid_file:
+        write_pid_file(pid_file, container.process.pid)
+    let_go(container)
+    return 0
+
+
+def streams_of(described: Node, detach: bool, console_socket: str | None) -> Streams | Terminal:
+    """The part for the standard streams: the caller's, or a terminal. Raises EngineError."""
+    if not described["terminal"].flag():
+        return Streams(interactive=True)
+    if detach and not console_socket:
+        raise EngineError("exec --detach", "a terminal needs somebody to take it", "--console-socket")
+    return Console(interactive=not console_socket and os.isatty(0), is_console=False)
