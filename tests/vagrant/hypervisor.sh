@@ -13,8 +13,9 @@ start_hypervisor() {
         mount -t tmpfs none "$directory/libvirt"
     done
     configure_qemu
-    virtlogd >"$WORK/virtlogd.log" 2>&1 </dev/null &
-    libvirtd >"$WORK/libvirtd.log" 2>&1 </dev/null &
+    for daemon in virtlogd libvirtd; do
+        $daemon --pid-file "$WORK/$daemon.pid" >"$WORK/$daemon.log" 2>&1 </dev/null &
+    done
     for _ in $(seq 60); do
         if libvirt version >/dev/null 2>&1; then break; fi
         sleep 1
@@ -51,23 +52,18 @@ Vagrant.configure("2") do |config|
     machine.video_type = "none"
     machine.disk_driver cache: "unsafe"
     machine.storage_pool_path = "$WORK/pool"
-    $(kernel_of_box)
+    machine.kernel = "$WORK/vmlinuz" # the box has no boot loader
+    machine.initrd = "$WORK/initrd.img"
+    machine.cmd_line = "root=/dev/vda rw net.ifnames=0 mitigations=off quiet console=ttyS0"
   end
 end
 END
 }
 
-# The box built here has no boot loader.
-kernel_of_box() {
-    [ -e "$WORK/vmlinuz" ] || return 0
-    printf 'machine.kernel = "%s"; machine.initrd = "%s"\n' "$WORK/vmlinuz" "$WORK/initrd.img"
-    printf 'machine.cmd_line = "root=/dev/vda rw net.ifnames=0 mitigations=off quiet console=ttyS0"\n'
-}
-
 # Some machines have a /dev/kvm on which a guest never gets anywhere. Ours has nothing to boot from, so it panics, reboots,
 # and with that QEMU ends.
 kvm_works() {
-    [ -e /dev/kvm ] && [ -e "$WORK/vmlinuz" ] && limited 20 "$QEMU" -accel kvm -nodefaults -display none -no-reboot \
+    [ -e /dev/kvm ] && limited 20 "$QEMU" -accel kvm -nodefaults -display none -no-reboot \
         -kernel "$WORK/vmlinuz" -append "panic=-1" >/dev/null 2>&1
 }
 
