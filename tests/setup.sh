@@ -49,4 +49,5 @@ fi
 [ -x .venv/bin/python3 ] || "$PYTHON" -m venv .venv
 .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 .venv/bin/python3 -m ch03_run.launcher ch06_network .venv/bin/mydocker
+.venv/bin/python3 -m ch03_run.launcher final.runtime .venv/bin/mydocker-runtime
 touch .venv/ready

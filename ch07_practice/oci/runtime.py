@@ -215,6 +215,7 @@ def give_terminal(path: str, master: int) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taker:
         try:
             taker.connect(path)
+            os.set_blocking(master, True)  # as everybody expects it who has not made it
             socket.send_fds(taker, [b"terminal"], [master])
         except OSError as error:
             raise EngineError(f"--console-socket {path}", str(error.strerror)) from None
