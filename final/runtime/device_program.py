@@ -28,7 +28,6 @@ KINDS = {"b": 1, "c": 2}
 ACCESS = {"m": 1, "r": 2, "w": 4}
 
 LICENSE = b"Apache-2.0"
-LONGEST_LOG = 1 << 16
 
 # Registers. ASKED: what is asked for and not allowed yet.
 ANSWER, QUESTION, KIND, ASKED, MAJOR, MINOR = range(6)
@@ -89,12 +88,8 @@ def block(rule: Rule) -> bytes:
 def load(code: bytes) -> int:
     """Give a program to the kernel, which checks it; a descriptor of it. Raises SyscallError."""
     instructions, license = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(LICENSE)
-    log = ctypes.create_string_buffer(LONGEST_LOG)
-    attributes = struct.pack(
-        "=IIQQIIQ",
-        *(PROG_TYPE_CGROUP_DEVICE, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license)),
-        *(1, LONGEST_LOG, ctypes.addressof(log)),
-    )
+    places = ctypes.addressof(instructions), ctypes.addressof(license)
+    attributes = struct.pack("=IIQQ", PROG_TYPE_CGROUP_DEVICE, len(code) // 8, *places)
     hint = "a kernel with CONFIG_CGROUP_BPF, and CAP_BPF with CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed"
     return _bpf("BPF_PROG_LOAD", PROG_LOAD, attributes, hint)
 
