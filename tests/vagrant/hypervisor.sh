@@ -1,8 +1,6 @@
 # shellcheck shell=sh
 # A libvirtd without systemd, which leaves the machine's own alone: for run.sh, in its namespaces, with its $WORK.
 
-QEMU=qemu-system-$(uname -m)
-
 libvirt() {
     limited 60 virsh --quiet --connect qemu:///system "$@"
 }
@@ -63,7 +61,7 @@ END
 # Some machines have a /dev/kvm on which a guest never gets anywhere. Ours has nothing to boot from, so it panics, reboots,
 # and with that QEMU ends.
 kvm_works() {
-    [ -e /dev/kvm ] && limited 20 "$QEMU" -accel kvm -nodefaults -display none -no-reboot \
+    [ -e /dev/kvm ] && limited 20 qemu-system-x86_64 -accel kvm -nodefaults -display none -no-reboot \
         -kernel "$WORK/vmlinuz" -append "panic=-1" >/dev/null 2>&1
 }
 
