@@ -10,7 +10,8 @@ RELEASE=${RELEASE:-trixie}
 DIR=$(realpath "$1")
 ROOT=$DIR/rootfs
 DISK_SIZE=12G
-MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
+MIRROR=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Label: Debian' | head -n 1)
+: "${MIRROR:?apt-get update first}"
 PACKAGES=linux-image-cloud-amd64,initramfs-tools,zstd,systemd-sysv,systemd-resolved,dbus,udev,kmod,openssh-server
 PACKAGES=$PACKAGES,sudo,rsync,ca-certificates,iproute2,procps,python3,apparmor
 INITRD_MODULES="virtio_pci virtio_blk virtio_net ext4"
