@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import struct
 
 from ch02_namespaces import syscalls
+from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container
 from ch03_run.terminal import Terminal
+from ch04_images import inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +50,7 @@ class Console(Terminal):
         self._slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         self.copy_size()
         if self._is_console:
-            os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-            syscalls.mount("/dev/pts/0", "/dev/console", None, syscalls.MS_BIND)
+            cover_console(self._slave)
         socket.send_fds(self._theirs, [b"terminal"], [self.master, self._slave])
         super().enter(container)
 
@@ -65,3 +67,20 @@ class Console(Terminal):
             if end is not None:
                 end.close()
         super().cleanup(container)
+
+
+def cover_console(terminal: int) -> None:
+    """Make a terminal /dev/console, too. Both are known by descriptors: a link in their place could put something of
+    the image over what protects /proc (CVE-2025-52565). Raises EngineError for a link."""
+    directory = inside.make_directory("/dev")
+    try:  # noqa: SIM105  # contextlib takes a millisecond to import
+        os.close(os.open("console", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory))
+    except FileExistsError:
+        pass  # what it is, is looked at now
+    target = os.open("console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    if stat.S_ISLNK(os.fstat(target).st_mode):
+        raise EngineError("/dev/console", "it is a link in the image")
+    tree = syscalls.open_tree("", directory=terminal)
+    syscalls.move_mount(tree, target)
+    for descriptor in (tree, target, directory):
+        os.close(descriptor)

@@ -119,6 +119,17 @@ class TestMaskedPaths:
         fails(runtime.sh("true", linux(**{field: paths})), ENGINE_FAILED, f"config.json: linux.{field}")
 
 
+@pytest.mark.parametrize("target", ["/proc/sysrq-trigger", "/etc/passwd", "/nosuch"])
+def test_no_terminal_lies_over_what_a_link_of_the_image_means(runtime: Runtime, target: str) -> None:
+    """CVE-2025-52565: /dev/console as a link into /proc."""
+    (runtime.rootfs / "dev/console").symlink_to(target)
+    change = both(
+        without_mounts("/dev", "/dev/shm", "/dev/mqueue"), lambda config: config["process"].update(terminal=True)
+    )
+    words = ["create", "--bundle", str(runtime.bundle(["true"], change)), "--console-socket", "/nosuch", "box"]
+    fails(runtime.raw(*words), ENGINE_FAILED, "Console", "/dev/console", "link")
+
+
 class TestReadonlyPaths:
     def test_they_cannot_be_changed(self, runtime: Runtime) -> None:
         script = "echo 1 > /proc/sys/net/ipv4/ip_forward || echo refused; cat /proc/sys/net/ipv4/ip_forward"
