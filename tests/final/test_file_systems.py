@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from final.runtime import sysctl
 from final.runtime.user_namespace import mappings_of
 from tests.ch07_practice.bundles import Change, Runtime
 from tests.support.engines import ENGINE_FAILED, fails
-from tests.support.hosts import REPOSITORY, Host
+from tests.support.hosts import REPOSITORY, Host, Result
 
 pytestmark = pytest.mark.kernel
 MODULE = "tests.final.surroundings_runtime"
@@ -412,24 +413,41 @@ class TestMappedMounts:
         fails(runtime.sh("true", change), ENGINE_FAILED, "mounts[7]", "bind")
 
 
-def test_an_ordinary_user(host: Host) -> None:
-    """Nobody but himself is mapped; there is no cgroup that he could make, and no group that he could leave."""
-    if host.run([*NOBODY, sys.executable, "-c", "import ch02_namespaces"], cwd=REPOSITORY).code:
-        pytest.skip("no Python that an ordinary user may run")
-    if host.run([*NOBODY, "unshare", "--user", "true"], cwd="/").code:
-        pytest.skip("this kernel gives ordinary users no user namespace")
+class TestOrdinaryUser:
+    """Rootless: he is root inside, and has no cgroup that he could make, and no group that he could leave."""
 
-    def change(config: dict[str, Any]) -> None:
-        devpts = next(mount for mount in config["mounts"] if mount["destination"] == "/dev/pts")
-        devpts["options"].remove("gid=5")  # which he is not
+    @pytest.fixture
+    def home(self, host: Host) -> Iterator[Path]:
+        """A directory for his bundle: pytest's are root's alone."""
+        if host.run([*NOBODY, sys.executable, "-c", "import ch02_namespaces"], cwd=REPOSITORY).code:
+            pytest.skip("no Python that an ordinary user may run")
+        if host.run([*NOBODY, "unshare", "--user", "true"], cwd="/").code:
+            pytest.skip("this kernel gives ordinary users no user namespace")
+        with tempfile.TemporaryDirectory() as home:
+            yield Path(home)
 
-    with tempfile.TemporaryDirectory() as home:
-        runtime = Runtime(host, Path(home), MODULE)
-        mapping = [{"containerID": 0, "hostID": 65534, "size": 1}]
+    def run(self, host: Host, home: Path, size: int) -> Result:
+        """Run a command; `size` users are mapped, he and those after him."""
+
+        def change(config: dict[str, Any]) -> None:
+            devpts = next(mount for mount in config["mounts"] if mount["destination"] == "/dev/pts")
+            devpts["options"].remove("gid=5")  # which he is not
+
+        mapping = [{"containerID": 0, "hostID": 65534 - size + 1, "size": size}]
         mappings = linux(uidMappings=mapping, gidMappings=mapping)
-        bundle = runtime.bundle(["sh", "-c", "id -u; id -g; hostname"], both(namespaces("user"), mappings, change))
-        subprocess.run(["chown", "-hR", "65534:65534", home], check=True)
+        (home / "data").mkdir()
+        (home / "data/file").write_text("data")
+        script = "id -u; id -g; hostname; cat /data/file"
+        wanted = both(namespaces("user"), mappings, change, bind(home / "data", "/data"))
+        bundle = Runtime(host, home, MODULE).bundle(["sh", "-c", script], wanted)
+        subprocess.run(["chown", "-hR", "65534:65534", str(home)], check=True)
         words = [sys.executable, "-m", MODULE, "--root", f"{home}/state", "run", "--bundle", str(bundle), "box"]
         result = host.run([*NOBODY, *words], cwd=REPOSITORY)
-        assert result.text.split() == ["0", "0", "box"]
-        assert list(Path(home, "state").iterdir()) == []
+        assert list((home / "state").iterdir()) == []
+        return result
+
+    def test_nobody_but_himself(self, host: Host, home: Path) -> None:
+        assert self.run(host, home, 1).text.split() == ["0", "0", "box", "data"]
+
+    def test_others_only_with_a_helper_that_lets_him(self, host: Host, home: Path) -> None:
+        fails(self.run(host, home, 2), ENGINE_FAILED, "UserMappings", "newuidmap")
