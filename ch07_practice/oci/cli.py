@@ -37,6 +37,7 @@ CREATE_FLAGS = [
     BUNDLE,
     Flag("--console-socket", value="SOCKET", help="who takes the terminal"),
     Flag("--pid-file", value="FILE", help="where the pid is written to"),
+    Flag("--explain", help="tell each stage, part and system call as it happens"),
 ]
 
 
@@ -67,10 +68,15 @@ class Commands:
         """The runtime for the directory that the command line names."""
         return self._make(self.root)
 
+    def _runtime(self, options: Options) -> Runtime:
+        runtime = self.runtime
+        runtime.explains = options.explain
+        return runtime
+
     def create(self, options: Options) -> int:
         """`create`."""
         (id,) = options.operands
-        self.runtime.create(id, options.bundle or ".", options.console_socket, options.pid_file)
+        self._runtime(options).create(id, options.bundle or ".", options.console_socket, options.pid_file)
         return 0
 
     def start(self, options: Options) -> int:
@@ -81,7 +87,7 @@ class Commands:
     def run(self, options: Options) -> int:
         """`run`: the exit code is the command's."""
         (id,) = options.operands
-        return self.runtime.run(id, options.bundle or ".", options.console_socket, options.pid_file)
+        return self._runtime(options).run(id, options.bundle or ".", options.console_socket, options.pid_file)
 
     def state(self, options: Options) -> int:
         """`state`."""

@@ -37,6 +37,8 @@ class Runtime:
 
     def __init__(self, root: str = state.DEFAULT_ROOT) -> None:
         self.root = root
+        self.explains = False
+        """Whether each stage, part and system call is told as it happens."""
 
     def cgroup_path(self, config: Node, id: str) -> str:
         """Where the container's cgroup is. Raises EngineError."""
@@ -107,6 +109,10 @@ class Runtime:
         ready = lambda: hooks.run_all(starting, told | {"pid": os.getpid()})  # noqa: E731
         command = process.PatientCommand(process.command_of(config["process"]), door, ready)
         container = Container(kept.id, command, parts)
+        if self.explains:
+            from ch03_run.explain import narrate
+
+            narrate(container)
         create(container)
         assert container.process is not None
         if isinstance(streams, Console):

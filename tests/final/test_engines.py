@@ -37,7 +37,7 @@ class Podman:
         assert self("import", str(top / "image.tar"), "busybox").code == 0
 
     def __call__(self, *words: str) -> Result:
-        return self._host.run([*self._words, *words])
+        return self._host.run([*self._words, *words], cwd=self.storage.parent)  # conmon writes there
 
     def run(self, *words: str) -> Result:
         return self("run", *LIMITS, *words)
