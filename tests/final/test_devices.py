@@ -22,7 +22,7 @@ from tests.ch07_practice.bundles import Change, Runtime
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 MODULE = "tests.final.surroundings_runtime"
 ZERO = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5}
 DENY_ALL = {"allow": False, "access": "rwm"}

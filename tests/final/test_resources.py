@@ -22,7 +22,7 @@ from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
 from tests.support.polling import eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.vm]
 MODULE = "tests.final.surroundings_runtime"
 SLEEP = ["sleep", "1000"]
 MIB = 1 << 20
