@@ -149,7 +149,6 @@ def test_enter_joins_those_namespaces_that_differ(host: Host) -> None:
     fails(command(host, "enter"), 125, "PID: it is missing")
 
 
-@pytest.mark.vm
 class TestCgroupCommands:
     @pytest.fixture
     def name(self, host: Host) -> str:
@@ -158,6 +157,7 @@ class TestCgroupCommands:
     def cgroup(self, host: Host, *words: str) -> Result:
         return command(host, "cgroup", *words)
 
+    @pytest.mark.vm
     def test_the_life_of_a_group(self, host: Host, name: str) -> None:
         directories = self.cgroup(host, "create", "-m", "64m", "--pids", "10", "--cpus", "0.5", name).text.splitlines()
         try:
@@ -183,6 +183,7 @@ class TestCgroupCommands:
         assert not any(map(os.path.isdir, directories))
         fails(self.cgroup(host, "stats", name), 125, "there is no such group")
 
+    @pytest.mark.vm
     def test_a_frozen_process_does_nothing_until_thawed(self, host: Host, name: str) -> None:
         self.cgroup(host, "create", name)
         try:
@@ -198,6 +199,7 @@ class TestCgroupCommands:
             counter.wait(20)
             self.cgroup(host, "remove", name)
 
+    @pytest.mark.vm
     def test_a_process_over_its_memory_limit_is_killed_and_told_so(self, host: Host) -> None:
         hungry = [sys.executable, "-S", "-c", "data = bytearray(200_000_000)"]
         result = self.cgroup(host, "run", "-m", "20m", "--memory-swap", "20m", *hungry)
@@ -208,6 +210,7 @@ class TestCgroupCommands:
     def test_names_that_climb_out_are_refused(self, host: Host, name: str) -> None:
         fails(self.cgroup(host, "create", name), 125, "that is not a name of a group")
 
+    @pytest.mark.vm
     def test_layout_names_each_controller_once(self, host: Host) -> None:
         rows = [json.loads(line) for line in self.cgroup(host, "layout", "--format", "json").text.splitlines()]
         controllers = " ".join(row["controllers"] for row in rows).split()
@@ -224,8 +227,8 @@ def processor_time(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
 
 
-@pytest.mark.vm
 class TestDoctor:
+    @pytest.mark.vm
     def test_names_everything_and_succeeds_on_a_fit_machine(self, host: Host) -> None:
         result = command(host, "doctor", "--format", "json", timeout=120)
         rows = {row["what"]: row for row in map(json.loads, result.out.splitlines())}

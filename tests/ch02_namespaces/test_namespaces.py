@@ -16,7 +16,7 @@ from tests.support import processes
 from tests.support.hosts import REPOSITORY, Host
 from tests.support.polling import eventually
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 
 ISOLATED = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS
 
@@ -72,6 +72,7 @@ def test_who_shares_a_namespace(other: subprocess.Popen[bytes]) -> None:
     assert other.pid in namespaces.processes_in("mnt", theirs["mnt"])
 
 
+@pytest.mark.vm
 def test_entering(other: subprocess.Popen[bytes]) -> None:
     """In a process of its own: ours must stay where it is."""
 
@@ -98,10 +99,12 @@ def test_entering_what_is_gone() -> None:
         namespaces.enter(gone.pid, ["uts"])
 
 
+@pytest.mark.vm
 def test_spawned_process_is_pid_one() -> None:
     assert seen_in(syscalls.CLONE_NEWPID, os.getpid) == "1"
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize("kind", ["mnt", "uts", "ipc", "pid", "net", "cgroup", "user"])
 def test_spawn_makes_what_is_asked_for_and_nothing_else(kind: str) -> None:
     ours = namespaces.of_process()
@@ -122,6 +125,7 @@ def test_death_by_signal() -> None:
     process.kill()
 
 
+@pytest.mark.vm
 def test_wait_with_timeout() -> None:
     process = namespaces.spawn(0, lambda: signal.pause() or 0)  # type: ignore[func-returns-value]
     assert process.wait(0.05) is None
@@ -167,6 +171,7 @@ def test_failed_spawn_leaves_our_mask_alone() -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize("flags", [0, syscalls.CLONE_NEWPID, syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID])
 def test_joined_namespace(host: Host, flags: int) -> None:
     descriptor = os.open(host.network, os.O_RDONLY)
@@ -185,6 +190,7 @@ def test_joining_what_is_no_namespace_is_an_error_and_leaves_nobody() -> None:
     os.close(descriptor)
 
 
+@pytest.mark.vm
 def test_user_namespace_maps_an_ordinary_user_to_root() -> None:
     reader, writer = os.pipe()
     go_reader, go_writer = os.pipe()

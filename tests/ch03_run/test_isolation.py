@@ -61,7 +61,6 @@ def test_hosts_proc_is_whole_after(engine: Engine, end: str) -> None:
     assert os.readlink("/proc/self") == str(os.getpid())
 
 
-@pytest.mark.vm
 @pytest.mark.parametrize("end", ENDS)
 def test_nothing_propagates_where_the_host_shares_its_mounts(engine: Engine, end: str) -> None:
     """As on every machine with systemd. The book's readers lost their /proc here."""

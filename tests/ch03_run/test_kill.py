@@ -153,7 +153,6 @@ def test_container_dies_with_its_engine(engine: Engine, kind: str, flags: list[s
     assert leaks.cgroups() == []
 
 
-@pytest.mark.vm
 def test_container_that_changed_its_user_is_ended_by_the_next_run(engine: Engine) -> None:
     """The kernel forgets PR_SET_PDEATHSIG when credentials change, as `su` and `setpriv` in front of a server do."""
     if not engine.sees_host_files:

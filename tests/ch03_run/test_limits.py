@@ -16,7 +16,7 @@ from tests.support.engines import ENGINE_FAILED, Engine, fails, one_line
 from tests.support.hosts import finish, read_line
 from tests.support.polling import becomes, eventually
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 
 CONTROLLERS = frozenset(name for hierarchy in hierarchies() for name in hierarchy.controllers)
 GLUTTON = "dd if=/dev/zero of=/dev/null bs=256M count=1"
@@ -46,19 +46,22 @@ def value(id: str, version_1: str, version_2: str) -> str:
     raise AssertionError(f"no {version_1} and no {version_2} of {id}")
 
 
-LIMITS = [
+ONE_OF_EACH = [
     ("memory", ["-m", "64m"], "memory.limit_in_bytes", "memory.max", "67108864"),
-    ("memory", ["--memory=1.5g"], "memory.limit_in_bytes", "memory.max", "1610612736"),
     ("pids", ["--pids-limit", "20"], "pids.max", "pids.max", "20"),
-    ("pids", ["--pids-limit", "-1"], "pids.max", "pids.max", "max"),
     ("cpu", ["--cpus", "0.5"], "cpu.cfs_quota_us", "cpu.max", "50000( 100000)?"),
-    ("cpu", ["--cpus", "0.01"], "cpu.cfs_quota_us", "cpu.max", "1000( 100000)?"),
     ("cpu", ["--cpu-shares", "512"], "cpu.shares", "cpu.weight", "512|20"),
+    ("cpuset", ["--cpuset-cpus", "0"], "cpuset.cpus", "cpuset.cpus", "0"),
+]
+MORE = [
+    ("memory", ["--memory=1.5g"], "memory.limit_in_bytes", "memory.max", "1610612736"),
+    ("pids", ["--pids-limit", "-1"], "pids.max", "pids.max", "max"),
+    ("cpu", ["--cpus", "0.01"], "cpu.cfs_quota_us", "cpu.max", "1000( 100000)?"),
     ("cpu", ["-c", "2"], "cpu.shares", "cpu.weight", "2|1"),
     ("cpu", ["-cpushare", "262144"], "cpu.shares", "cpu.weight", "262144|10000"),
     ("cpuset", ["-cpuset", "0"], "cpuset.cpus", "cpuset.cpus", "0"),
-    ("cpuset", ["--cpuset-cpus", "0"], "cpuset.cpus", "cpuset.cpus", "0"),
 ]
+LIMITS = [*(pytest.param(*limit, marks=pytest.mark.vm) for limit in ONE_OF_EACH), *MORE]
 
 
 @pytest.mark.parametrize(("controller", "flags", "version_1", "version_2", "expected"), LIMITS)
@@ -71,6 +74,7 @@ def test_limit_can_be_read_on_the_host(
         assert re.fullmatch(expected, value(id, version_1, version_2))
 
 
+@pytest.mark.vm
 def test_all_processes_of_a_container_are_in_its_cgroup(engine: Engine) -> None:
     started = engine.spawn(["sh", "-c", "sleep 1000 & hostname; read x"], "-i")
     id = read_line(started).decode().strip()
@@ -84,6 +88,7 @@ def test_all_processes_of_a_container_are_in_its_cgroup(engine: Engine) -> None:
     finish(started)
 
 
+@pytest.mark.vm
 @needs("memory")
 def test_glutton_is_killed_and_the_user_is_told(engine: Engine) -> None:
     result = engine.sh(f"exec {GLUTTON}", "-m", "64m", "--memory-swap", "64m")
@@ -92,6 +97,7 @@ def test_glutton_is_killed_and_the_user_is_told(engine: Engine) -> None:
     assert "64 MiB" in one_line(result)
 
 
+@pytest.mark.vm
 @needs("memory")
 def test_glutton_that_is_a_child_is_told_as_well(engine: Engine) -> None:
     result = engine.sh(f"{GLUTTON} 2>/dev/null; echo code $?; exit 3", "-m", "64m", "--memory-swap", "64m")
@@ -125,6 +131,7 @@ def test_smallest_limit_still_runs(engine: Engine) -> None:
     assert engine.run(["true"], "-m", "6m").code in (0, 137)
 
 
+@pytest.mark.vm
 @needs("memory")
 @pytest.mark.parametrize("swap", ["64m", "128m", "-1"])
 def test_memory_and_swap_together(engine: Engine, swap: str) -> None:
@@ -139,12 +146,14 @@ def test_limit_beyond_all_memory(engine: Engine) -> None:
     assert result.code == 0 or one_line(result)
 
 
+@pytest.mark.vm
 @needs("cpuset")
 def test_cpuset_is_what_nproc_counts(engine: Engine) -> None:
     assert engine.run(["nproc"], "--cpuset-cpus", "0").text == "1"
     assert engine.run(["nproc"]).text == str(len(os.sched_getaffinity(0)))
 
 
+@pytest.mark.vm
 @needs("cpu")
 def test_cpus_slow_it_down(engine: Engine) -> None:
     """A fifth of a processor: user time used is far below the time that went by."""
@@ -171,6 +180,7 @@ def test_fork_bomb_is_held(engine: Engine) -> None:
     assert most <= 20
 
 
+@pytest.mark.vm
 @needs("pids")
 def test_bomb_that_never_ends_can_be_ended(engine: Engine) -> None:
     started = engine.spawn(
@@ -198,6 +208,7 @@ def test_one_process_is_enough_for_one(engine: Engine) -> None:
     assert engine.run(["true"], "--pids-limit", "1").code == 0
 
 
+@pytest.mark.vm
 @pytest.mark.parametrize(
     ("flag", "text"), [("--cpuset-cpus", "99999"), ("--pids-limit", str(1 << 62)), ("-cpuset", "0-,"), ("-cpuset", "x")]
 )
@@ -206,6 +217,7 @@ def test_value_that_only_the_kernel_refuses_leaves_nothing(engine: Engine, flag:
     assert leaks.cgroups() == []
 
 
+@pytest.mark.vm
 def test_mount_points_with_odd_names_do_not_disturb(engine: Engine, tmp_path: object) -> None:
     """/proc/self/mountinfo holds whatever bytes somebody mounted something on."""
     script = 'd="$1/$(printf "\\377 \\n x")"; mkdir "$d" && mount -t tmpfs none "$d" && shift && exec "$@"'

@@ -18,7 +18,7 @@ from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments
 from tests.support.hosts import REPOSITORY, Host, Result, Word, finish, read_line
 from tests.support.polling import eventually
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 
 NOBODY = 65534
 BECOME_NOBODY: list[Word] = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -63,6 +63,7 @@ def user(host: Host) -> Iterator[User]:
         yield User(host, home, python)
 
 
+@pytest.mark.vm
 def test_root_inside(user: User) -> None:
     assert user.run("id", "-u").text == "0"
     assert user.run("id", "-g").text == "0"
@@ -78,6 +79,7 @@ def test_everything_else_is_as_for_root(user: User) -> None:
     fails(user.run("nosuchcommand"), NOT_FOUND, "nosuchcommand")
 
 
+@pytest.mark.vm
 def test_no_right_outside(user: User) -> None:
     secret = user.home / "secret"
     secret.touch(0o600)
@@ -119,6 +121,7 @@ def delegated() -> Iterator[str]:
     Path(top).rmdir()
 
 
+@pytest.mark.vm
 def test_limits_in_a_delegated_cgroup(user: User, delegated: str) -> None:
     enter = ["sh", "-c", f'echo $$ > {delegated}/session/cgroup.procs; exec "$@"', "sh"]
 
@@ -133,6 +136,7 @@ def test_limits_in_a_delegated_cgroup(user: User, delegated: str) -> None:
     assert os.listdir(delegated).count("mydocker") == 1 and not any(Path(delegated, "mydocker").glob("*/"))
 
 
+@pytest.mark.vm
 def test_killed_engine_takes_the_container_along(user: User) -> None:
     words = user.words("sh", "-c", "echo up; exec sleep 1000")
     started = user.host.spawn(words, env={"PYTHONPATH": str(user.home)}, cwd="/")
@@ -143,6 +147,7 @@ def test_killed_engine_takes_the_container_along(user: User) -> None:
     finish(started)
 
 
+@pytest.mark.vm
 def test_terminal(user: User) -> None:
     from tests.support.terminals import Terminal
 

@@ -42,7 +42,6 @@ def changes(engine: Engine, name: str) -> dict[str, str]:
     return dict(unionfs.show_layer(str(layer(engine, name))))
 
 
-@pytest.mark.vm
 def test_what_was_added_changed_and_deleted(engine: Engine, driver: str) -> None:
     script = """
         echo new > /added; mkdir -p /dir/below; echo deep > /dir/below/file
@@ -111,7 +110,6 @@ def everything_inside(engine: Engine, tmp_path: Path) -> tuple[str, Tree]:
     return name, tree(top, holes=True)
 
 
-@pytest.mark.vm
 def test_a_round_trip_of_export_and_import_compares_equal(engine: Engine, driver: str, tmp_path: Path) -> None:
     """Owners, modes, times, attributes, links, devices, holes."""
     name, expected = everything_inside(engine, tmp_path)

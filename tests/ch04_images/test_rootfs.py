@@ -37,13 +37,11 @@ def kept(engine: Engine) -> list[str]:
     return sorted(os.listdir(path)) if path.exists() else []
 
 
-@pytest.mark.vm
 def test_it_is_the_image(engine: Engine, driver: str) -> None:
     assert engine.run(["ls", "/"]).text.split() == sorted(name for name in busybox.DIRECTORIES if "/" not in name)
     assert engine.run(["readlink", "-f", "/bin/sh"]).text == "/bin/sh"
 
 
-@pytest.mark.vm
 def test_the_hosts_files_cannot_be_reached(engine: Engine, driver: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     ways = ["", "/..", "/../../../..", "/proc/1/root", "/proc/self/root/..", "/proc/1/cwd"]

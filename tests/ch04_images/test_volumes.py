@@ -85,7 +85,6 @@ def test_a_relative_source_starts_here(engine: Engine, data: Path) -> None:
     assert engine.host.run(words, cwd=data.parent, env=search).text == "from the host"
 
 
-@pytest.mark.vm
 def test_links_of_the_image_lead_inside_only(engine: Engine, data: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -141,7 +141,6 @@ class TestStop:
         assert keeper.raw("stop", id).text == id
         assert keeper.status(id)["exit_code"] == 4
 
-    @pytest.mark.vm
     def test_who_does_not_listen_is_killed_after_the_grace(self, keeper: Keeper) -> None:
         id = keeper.start(SLEEPS)
         start = time.monotonic()
@@ -210,7 +209,6 @@ class TestStop:
 
 
 class TestTruth:
-    @pytest.mark.vm
     def test_a_killed_watcher_takes_its_container_along_and_ps_says_so(self, keeper: Keeper) -> None:
         id = keeper.start(SLEEPS, "-m", "64m")
         pid = keeper.status(id)["pid"]
@@ -369,7 +367,6 @@ class TestRestartPolicy:
             assert keeper.status(id)["status"] == "exited"
 
 
-@pytest.mark.vm
 def test_init_reaps_what_others_leave(keeper: Keeper) -> None:
     script = "for i in 1 2 3 4 5; do (sleep 0.05 &) ; done; sleep 1000"
     id = keeper.sh(script, "--init")

@@ -118,7 +118,6 @@ def test_in_the_background(keeper: Keeper) -> None:
     assert not processes.is_alive(pid)
 
 
-@pytest.mark.vm
 def test_it_ends_with_the_container(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     started = keeper.engine.host.spawn(keeper.engine.command_line("exec", id, "sh", "-c", "echo up; exec sleep 1001"))
@@ -127,7 +126,6 @@ def test_it_ends_with_the_container(keeper: Keeper) -> None:
     assert finish(started).code == 137
 
 
-@pytest.mark.vm
 def test_a_killed_exec_takes_its_process_along(keeper: Keeper) -> None:
     id = keeper.start(SLEEPS)
     started = keeper.engine.host.spawn(keeper.engine.command_line("exec", id, "sh", "-c", "echo up; exec sleep 1001"))

@@ -334,7 +334,6 @@ def test_ten_networks_connected_at_the_same_time(keeper: NetKeeper) -> None:
 # ---------------------------------------------------------------- who reaches whom
 
 
-@pytest.mark.vm
 def test_two_networks_are_apart(keeper: NetKeeper) -> None:
     """Not by address, not through the other's gateway, and not through a container that is in both."""
     keeper.network("a", "--subnet", "10.1.0.0/24", "--subnet", "fd00:1::/64")

@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
     try:
         files = rootfs.build(architecture)
         return run(words or suite(), architecture, files, SECONDS, rootfs.CACHE / "results")
-    except (MachineError, subprocess.SubprocessError) as error:
+    except (rootfs.BuildError, MachineError, subprocess.TimeoutExpired) as error:
         print(f"test-vm: {error}", file=sys.stderr)
         return 125
 

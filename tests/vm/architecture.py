@@ -15,13 +15,17 @@ class Architecture(NamedTuple):
     kernel_package: str
     machine: str
     """QEMU's -machine."""
+    processor: str
+    """QEMU's -cpu for emulation: a plain one, for each feature that a program finds takes time to emulate."""
     console: str
     """The kernel's name of the first serial port."""
 
 
 ARCHITECTURES = {
-    "x86_64": Architecture("qemu-system-x86_64", "qemu-system-x86", "linux-image-amd64", "pc", "ttyS0"),
-    "aarch64": Architecture("qemu-system-aarch64", "qemu-system-arm", "linux-image-arm64", "virt", "ttyAMA0"),
+    "x86_64": Architecture("qemu-system-x86_64", "qemu-system-x86", "linux-image-amd64", "pc", "qemu64", "ttyS0"),
+    "aarch64": Architecture(
+        "qemu-system-aarch64", "qemu-system-arm", "linux-image-arm64", "virt", "cortex-a57", "ttyAMA0"
+    ),
 }
 
 

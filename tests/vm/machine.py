@@ -19,6 +19,8 @@ from tests.vm.rootfs import CACHE, REPOSITORY, RootFileSystem
 PROBE_SECONDS = 10
 MEMORY = "2G"
 PROCESSORS = 2
+KVM = ["-accel", "kvm", "-cpu", "host"]
+EMULATED = ["-accel", "tcg,thread=multi,tb-size=512"]
 
 
 class MachineError(Exception):
@@ -38,7 +40,8 @@ def run(
         (share / "tree").write_text(str(REPOSITORY))
         (share / "command").write_text(f"exec {shlex.join(words)}\n")
         shutil.copy(Path(__file__).with_name("guest.sh"), share)
-        command = [*base(architecture, files), "-accel", accelerator(architecture, files), *devices(share, files)]
+        processor = KVM if kvm_works(architecture, files) else [*EMULATED, "-cpu", architecture.processor]
+        command = [*base(architecture, files), *processor, *devices(share, files)]
         in_time = attend([*command, "-serial", f"file:{share}/console"], seconds)
         if results is not None:
             shutil.copytree(share / "results", results, dirs_exist_ok=True)
@@ -51,7 +54,7 @@ def run(
 
 def base(architecture: Architecture, files: RootFileSystem) -> list[str]:
     """A machine without disks: what it is, and what it boots."""
-    command = ["setpriv", "--pdeathsig", "KILL", architecture.qemu, "-machine", architecture.machine, "-cpu", "max"]
+    command = ["setpriv", "--pdeathsig", "KILL", architecture.qemu, "-machine", architecture.machine]
     command += ["-smp", str(PROCESSORS), "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"]
     command += ["-display", "none", "-kernel", str(files.kernel), "-initrd", str(files.initramfs)]
     return [*command, "-append", f"console={architecture.console} quiet panic=-1 mitigations=off"]
@@ -71,17 +74,16 @@ def quoted(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def accelerator(architecture: Architecture, files: RootFileSystem) -> str:
-    """KVM if a kernel boots with it, else emulation. /dev/kvm may be there and hang: only trying tells."""
-    if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        probe = [*base(architecture, files), "-accel", "kvm"]
-        try:
-            ended = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
-            if ended.returncode == 0:
-                return "kvm"
-        except subprocess.TimeoutExpired:
-            pass
-    return "tcg,thread=multi,tb-size=512"
+def kvm_works(architecture: Architecture, files: RootFileSystem) -> bool:
+    """Whether a kernel boots with it. /dev/kvm may be there and hang: only trying tells."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    try:
+        probe = [*base(architecture, files), *KVM]
+        ended = subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return ended.returncode == 0
 
 
 def attend(command: list[str], seconds: float) -> bool:

@@ -33,6 +33,10 @@ BUILD_SECONDS = 1200
 SOURCES = ("rootfs.py", "initramfs.py", "init.sh")
 
 
+class BuildError(Exception):
+    """There is no root file system to boot from."""
+
+
 class RootFileSystem(NamedTuple):
     """What a virtual machine boots from."""
 
@@ -44,7 +48,7 @@ class RootFileSystem(NamedTuple):
 def build(architecture: Architecture) -> RootFileSystem:
     """The files for this architecture; they are made if nobody has made them from the same packages and scripts yet.
 
-    Raises CalledProcessError or TimeoutExpired when mmdebstrap fails; what it said is on standard error.
+    Raises BuildError, or TimeoutExpired.
     """
     packages = [architecture.kernel_package, *PACKAGES, *packages_of_setup()]
     texts = [Path(__file__).with_name(name).read_text() for name in SOURCES]
@@ -82,7 +86,10 @@ def packages_of_setup() -> list[str]:
 
 
 def debootstrap(packages: list[str], directory: Path) -> None:
-    """Install the packages below a temporary root, and leave image, kernel and initramfs in `directory`."""
+    """Install the packages below a temporary root, and leave image, kernel and initramfs in `directory`.
+
+    Raises BuildError, or TimeoutExpired.
+    """
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=essential", "--format=null"]
     command += ["--aptopt=Acquire::Languages none", *(f"--dpkgopt=path-exclude={path}" for path in NOT_NEEDED)]
     command += [f"--include={','.join(packages)}"]
@@ -90,9 +97,9 @@ def debootstrap(packages: list[str], directory: Path) -> None:
     command += [SUITE, "-"]
     as_root = [] if os.geteuid() == 0 else ["sudo"]
     environment = ["env", "INITRD=No"]  # the kernel's package need not make an initramfs: we do
-    subprocess.run(
-        [*as_root, *environment, *command], stdin=subprocess.DEVNULL, check=True, timeout=BUILD_SECONDS, cwd="/"
-    )
+    done = subprocess.run([*as_root, *environment, *command], timeout=BUILD_SECONDS, cwd="/")
+    if done.returncode:
+        raise BuildError(f"mmdebstrap failed with code {done.returncode}: what it said is above")
 
 
 def customization(directory: Path) -> Iterator[str]:
@@ -100,11 +107,12 @@ def customization(directory: Path) -> Iterator[str]:
     to = shlex.quote(str(directory))
     if wanted := requirements():
         yield 'chroot "$1" python3 -m venv /opt/venv'
+        yield 'cp /etc/ssl/certs/ca-certificates.crt "$1"/etc/ssl/certs/'  # whom this machine trusts, pip does
         yield f'chroot "$1" /opt/venv/bin/pip install --quiet {shlex.join(wanted)}'
     yield f'cp "$1"/boot/vmlinuz-* {to}/vmlinuz'
     yield f'cd {shlex.quote(str(REPOSITORY))} && python3 -m tests.vm.initramfs "$1" {to}/initramfs'
-    mke2fs = f"mke2fs -q -t ext4 -m 0 -O ^has_journal -d /mnt {to}/root.ext4 {SIZE}"
-    yield f'unshare --mount sh -c \'mount --bind "$1" /mnt && {mke2fs}\' sh "$1"'  # without what is mounted in it
+    image = 'mount --bind "$1" /mnt && mke2fs -q -t ext4 -m 0 -O ^has_journal -d /mnt "$2" ' + SIZE
+    yield f'unshare --mount sh -c {shlex.quote(image)} sh "$1" {to}/root.ext4'  # without what is mounted in it
     yield f"chown --reference={to} {to}/*"
 
 
