@@ -151,7 +151,7 @@ def tell(one: Network) -> None:
     """Let all who are in a network know who else is: here by their files, elsewhere by the network's agent."""
     hosts_file.refresh(one)
     if "span" in one.options:
-        from ch06_network.span import wake
+        from ch06_network.agent import wake
 
         wake(one)
 
