@@ -25,7 +25,7 @@ def path_of(config: Node, id: str) -> str:
     """Where the container's cgroup is: as the document says, or ours. Raises EngineError for a path that leads out."""
     node = config["linux"]["cgroupsPath"]
     path = os.path.normpath("/" + node.text("").lstrip("/")).strip("/")
-    if node and path == "":
+    if node.text("") and not path:
         raise node.wrong("it is the root of all cgroups")
     return path or f"{PARENT}/{id}"
 
