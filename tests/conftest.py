@@ -88,10 +88,12 @@ def host(new_host: Callable[[], Host]) -> Host:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Black-box tests of chapter N run on every increment from N on: the fixture `engine`, by the test's folder."""
+    """Black-box tests of chapter N run on increments from N on: the fixture `engine`, by the test's folder. Slow ones
+    run on the newest."""
     if "engine" in metafunc.fixturenames:
-        chapter = metafunc.definition.path.parent.name
-        metafunc.parametrize("increment", increments_from(chapter))
+        found = increments_from(metafunc.definition.path.parent.name, metafunc.definition.name)
+        is_slow = metafunc.definition.get_closest_marker("slow") is not None
+        metafunc.parametrize("increment", found[-1:] if is_slow else found)
 
 
 @pytest.fixture
