@@ -22,7 +22,7 @@ from tests.ch07_practice.bundles import Change, Runtime
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 MODULE = "tests.final.surroundings_runtime"
 ZERO = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5}
 DENY_ALL = {"allow": False, "access": "rwm"}
@@ -57,6 +57,7 @@ def both(*changes: Change) -> Change:
 
 
 class TestFiles:
+    @pytest.mark.vm
     def test_as_listed(self, runtime: Runtime) -> None:
         change = devices(
             {**ZERO, "fileMode": 0o640, "uid": 7, "gid": 8},
@@ -139,6 +140,7 @@ OPEN_LOOP = "head -c 0 /dev/loop && echo read"
 
 
 class TestRules:
+    @pytest.mark.vm
     def test_nothing_but_the_usual(self, runtime: Runtime) -> None:
         """Whether or not the document says so; runc has it so, too."""
         for change in (FULL, both(FULL, rules(DENY_ALL)), both(FULL, rules())):
@@ -276,6 +278,7 @@ class TestProgram:
         ]
         assert self.allowed(group, attempts, *listed) == expected
 
+    @pytest.mark.vm
     def test_mknod(self, group: Cgroup, tmp_path: Path) -> None:
         """Making is allowed for all, using is not."""
         path = tmp_path / "device"

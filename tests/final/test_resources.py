@@ -22,7 +22,7 @@ from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
 from tests.support.polling import eventually
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 MODULE = "tests.final.surroundings_runtime"
 SLEEP = ["sleep", "1000"]
 MIB = 1 << 20
@@ -93,6 +93,7 @@ class TestKernel:
         assert text("memory", "memory.swappiness") == "7"
         assert "oom_kill_disable 1" in text("memory", "memory.oom_control").splitlines()
 
+    @pytest.mark.vm
     def test_memory_is_enforced(self, runtime: Runtime) -> None:
         needs("memory")
         script = "head -c 100000000 /dev/zero | tail | wc -c"
@@ -100,6 +101,7 @@ class TestKernel:
         assert runtime.sh(script, change).text != "100000000"
         assert runtime.sh(script).text == "100000000"
 
+    @pytest.mark.vm
     def test_cpu(self, runtime: Runtime) -> None:
         needs("cpu")
         created(runtime, cpu={"shares": 512, "quota": 50_000, "period": 200_000, "burst": 10_000})
@@ -142,6 +144,7 @@ class TestKernel:
             runtime.sh("grep Cpus_allowed_list /proc/self/status", limited(cpu={"cpus": "0"})).text.split()[-1] == "0"
         )
 
+    @pytest.mark.vm
     def test_pids(self, runtime: Runtime) -> None:
         needs("pids")
         created(runtime, pids={"limit": 7})
@@ -150,6 +153,7 @@ class TestKernel:
         assert runtime.sh(script, limited(pids={"limit": 3})).out == b""
         assert runtime.sh(script, limited(pids={"limit": -1})).text == "all"
 
+    @pytest.mark.vm
     def test_rates(self, runtime: Runtime) -> None:
         needs("io")
         number = os.stat("/dev/loop0").st_rdev if os.path.exists("/dev/loop0") else os.makedev(7, 0)
@@ -186,6 +190,7 @@ class TestKernel:
         result = runtime.create("box", SLEEP, limited(hugepageLimits=[{"pageSize": "3MB", "limit": 0}]))
         fails(result, ENGINE_FAILED, "linux.resources.hugepageLimits[0]", "hugetlb.3MB")
 
+    @pytest.mark.vm
     def test_files_of_version_2(self, runtime: Runtime) -> None:
         if not any(hierarchy.version is cgroup_v2 for hierarchy in hierarchies()):
             result = runtime.create("box", SLEEP, limited(unified={"memory.high": "1"}))
@@ -360,6 +365,7 @@ class TestRunning:
         assert runtime.raw("start", "box").code == 0
         return group("box")
 
+    @pytest.mark.vm
     @pytest.mark.parametrize("memory", [32 * MIB, 256 * MIB, -1])
     def test_update(self, box: Cgroup, memory: int) -> None:
         """Smaller and larger: memory and swap depend on each other."""
@@ -378,6 +384,7 @@ class TestRunning:
             resources.update(box, Node(fields, "resources"))
         assert text("memory", "memory.limit_in_bytes", "memory.max") == str(64 * MIB)
 
+    @pytest.mark.vm
     def test_pause(self, box: Cgroup, runtime: Runtime) -> None:
         assert not resources.is_frozen(box)
         box.freeze()
@@ -392,6 +399,7 @@ class TestRunning:
         Path(below, "cgroup.procs").write_text(str(runtime.state("box")["pid"]))
         assert resources.processes(box) == [runtime.state("box")["pid"]]
 
+    @pytest.mark.vm
     def test_statistics(self, box: Cgroup) -> None:
         def found() -> dict[str, Any]:
             return statistics.statistics(box)
