@@ -30,6 +30,9 @@ EXEC_HINTS = {
 class Command:
     """What to execute: argv, and the environment, both as bytes: Linux asks for no encoding."""
 
+    preserved = 0
+    """How many descriptors behind the standard streams it gets from the engine's caller."""
+
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         for text in (*argv, *environment, *environment.values()):
             if "\0" in text:
@@ -44,7 +47,7 @@ class Command:
         looked up: its path may lead through /proc/self/fd (CVE-2024-21626).
         Returns only by raising EngineError: 127 when it is not found, 126 when it can't run.
         """
-        syscalls.close_range(3, keep - 1)
+        syscalls.close_range(3 + self.preserved, keep - 1)
         syscalls.close_range(keep + 1)
         path = find_command(self.argv[0], self.environment.get(b"PATH", os.fsencode(DEFAULT_PATH)))
         try:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 import time
 
-from ch02_namespaces.command_line import HELP, CliCommand, Flag, Options, dispatch, leave, open_standard_streams, parse
+from ch02_namespaces.command_line import (
+    HELP,
+    CliCommand,
+    Flag,
+    Options,
+    dispatch,
+    leave,
+    open_standard_streams,
+    parse,
+    whole_number,
+)
 from ch02_namespaces.errors import EngineError, report
 from ch02_namespaces.output import FORMAT, print_table
 from ch05_lifecycle.process import parse_signal
@@ -37,6 +47,7 @@ CREATE_FLAGS = [
     BUNDLE,
     Flag("--console-socket", value="SOCKET", help="who takes the terminal"),
     Flag("--pid-file", value="FILE", help="where the pid is written to"),
+    Flag("--preserve-fds", value="N", convert=whole_number, help="pass on so many descriptors behind the three"),
     Flag("--explain", help="tell each stage, part and system call as it happens"),
 ]
 
@@ -71,6 +82,7 @@ class Commands:
     def _runtime(self, options: Options) -> Runtime:
         runtime = self.runtime
         runtime.explains = options.explain
+        runtime.preserved = options.preserve_fds or 0
         return runtime
 
     def create(self, options: Options) -> int:

@@ -39,6 +39,8 @@ class Runtime:
         self.root = root
         self.explains = False
         """Whether each stage, part and system call is told as it happens."""
+        self.preserved = 0
+        """How many descriptors of the caller, behind the standard streams, the command gets."""
 
     def cgroup_path(self, config: Node, id: str) -> str:
         """Where the container's cgroup is. Raises EngineError."""
@@ -108,6 +110,7 @@ class Runtime:
         told = kept.state(CREATED)
         ready = lambda: hooks.run_all(starting, told | {"pid": os.getpid()})  # noqa: E731
         command = process.PatientCommand(process.command_of(config["process"]), door, ready)
+        command.preserved = self.preserved
         container = Container(kept.id, command, parts)
         if self.explains:
             from ch03_run.explain import narrate

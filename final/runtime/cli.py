@@ -73,7 +73,6 @@ class Commands(cli.Commands):
     def table(self) -> dict[str, CliCommand]:
         """For dispatch()."""
         return super().table() | {
-            "create": CliCommand("Make a container of a bundle.", [*cli.CREATE_FLAGS, PRESERVE], "ID", self.create),
             "kill": CliCommand(
                 "Send it a signal.", [Flag("-a", "--all", help="to all its processes")], "ID [SIGNAL]", self.kill
             ),
@@ -206,9 +205,6 @@ class Commands(cli.Commands):
 
         print(json.dumps(features(), indent=2))
         return 0
-
-
-PRESERVE = Flag("--preserve-fds", value="N", convert=whole_number, help="pass on so many descriptors behind the three")
 
 
 def refuse(options: Options) -> int:

@@ -67,6 +67,10 @@ class Runtime:
             err.seek(0)
             return Result(ended.code, out.read(), err.read())
 
+    def words(self, *words: str) -> list[str]:
+        """A whole command line."""
+        return [*self._program, *words]
+
     def spawn(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         return self.host.spawn([*self._program, *words], cwd=REPOSITORY, **options)
 

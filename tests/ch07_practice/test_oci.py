@@ -14,7 +14,7 @@ import pytest
 from tests.ch07_practice.bundles import Runtime
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails
-from tests.support.hosts import finish
+from tests.support.hosts import REPOSITORY, finish
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
@@ -153,6 +153,14 @@ class TestProcess:
             bundle = runtime.bundle(["sh", "-c", "ls /proc/self/fd | wc -l"])
             result = runtime.raw("run", "--bundle", str(bundle), "box", pass_fds=[secret.fileno()])
         assert result.text == "4"  # three streams, and that of ls
+
+    def test_descriptors_that_are_to_be_passed_on(self, runtime: Runtime, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("hello")
+        bundle = runtime.bundle(["sh", "-c", "cat <&3; ls /proc/self/fd | wc -l"])
+        script = 'exec 3< "$1"; shift; exec "$@"'
+        words = runtime.words("run", "--preserve-fds", "1", "--bundle", str(bundle), "box")
+        result = runtime.host.run(["sh", "-c", script, "sh", f"{tmp_path}/file", *words], cwd=REPOSITORY)
+        assert result.text == "hello5"
 
 
 class TestMounts:
