@@ -50,7 +50,7 @@ $(SHORT): ch%: setup
 	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" $(if $(TESTS),-k "$(TESTS)") tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
 
 test: setup
-	@$(ROOT) $(PYTHON3) -m pytest
+	@$(ROOT) $(PYTHON3) -m tests
 
 # As the user who calls it; mmdebstrap alone needs root.
 test-vm: setup-vm

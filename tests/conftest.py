@@ -31,27 +31,39 @@ def pytest_sessionstart() -> None:
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever needs the machine alone is `kernel`, whether its file says so or not."""
+    for item in items:
+        if "alone" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kernel)
+
+
 class LeakCheck:
     """What the test is allowed to leave: nothing. Fixtures report what only they can see."""
 
-    def __init__(self) -> None:
-        self.before = leaks.snapshot()
+    def __init__(self, of_machine: bool) -> None:
+        self._of_machine = of_machine
+        self._look = leaks.snapshot if of_machine else leaks.snapshot_of_process
+        self.before = self._look()
         self.reported: list[str] = []
 
     def finish(self) -> None:
         """Fail if anything is left, and say what."""
-        found = [*self.reported, *leaks.new_since(self.before)]
+        found = [*self.reported, *leaks.new_since(self.before, self._look)]
         if found:
-            leaks.clean_up(self.before)
+            if self._of_machine:
+                leaks.clean_up(self.before)
             pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)
 
 
 @pytest.fixture(autouse=True)
 def leak_check(request: pytest.FixtureRequest) -> Iterator[LeakCheck]:
     """Around every test: mounts, processes, cgroups, network, descriptors, files; before = after."""
-    if request.node.get_closest_marker("kernel"):
+    of_machine = request.node.get_closest_marker("kernel") is not None
+    if of_machine:
         request.getfixturevalue("alone")
-    check = LeakCheck()
+    check = LeakCheck(of_machine)
     yield check
     check.finish()
     leaks.adopt_orphans(False)

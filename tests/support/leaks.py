@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support import processes
@@ -41,6 +42,12 @@ def reap_orphans_but(others: list[int]) -> None:
         os.waitpid(pid, 0)
 
 
+def snapshot_of_process() -> Snapshot:
+    """What a test that needs nothing of the machine could leave behind: others may be at work there meanwhile."""
+    ours = {processes.described(pid) for pid in processes.descendants(os.getpid())}
+    return {"mount": _mounts(), "process": ours, "descriptor": _descriptors()}
+
+
 def snapshot() -> Snapshot:
     """All that could be left behind, by kind."""
     return {
@@ -55,21 +62,22 @@ def snapshot() -> Snapshot:
     }
 
 
-def new_since(before: Snapshot) -> list[str]:
-    """The leaks, one text each: what is new and stays, after a bounded wait for what is just going away."""
-    found = _difference(before)
+def new_since(before: Snapshot, look: Callable[[], Snapshot] = snapshot) -> list[str]:
+    """The leaks, one text each: what is new and stays, after a bounded wait for what is just going away. look: makes
+    snapshots of the same kind."""
+    found = _difference(before, look)
 
     def nothing_stays() -> bool:
-        found.intersection_update(_difference(before))
+        found.intersection_update(_difference(before, look))
         return not found
 
     becomes(nothing_stays, ASYNCHRONOUS)
     return sorted(found)
 
 
-def _difference(before: Snapshot) -> set[str]:
+def _difference(before: Snapshot, look: Callable[[], Snapshot]) -> set[str]:
     reap_orphans()
-    now = snapshot()
+    now = look()
     return {f"{kind}: {item}" for kind, items in now.items() for item in items - before[kind]}
 
 
