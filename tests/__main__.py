@@ -13,7 +13,7 @@ import tempfile
 
 def main(words: list[str]) -> int:
     """The exit code: 0 if both are."""
-    pytest = [sys.executable, "-m", "pytest", *words]
+    pytest = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", *words]
     with tempfile.TemporaryFile() as said:
         beside = subprocess.Popen([*pytest, "-m", "not kernel"], stdout=said, stderr=subprocess.STDOUT)
         try:

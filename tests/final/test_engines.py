@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,12 +45,13 @@ class Podman:
 
 
 @pytest.fixture
-def podman(host: Host, tmp_path: Path) -> Iterator[Podman]:
+def podman(host: Host) -> Iterator[Podman]:
     """Its containers are removed after the test, and the mount that it leaves."""
-    podman = Podman(host, tmp_path)
-    yield podman
-    assert podman("rm", "--all", "--force", "--time", "0").code == 0
-    subprocess.run(["umount", str(podman.storage / "overlay")], stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(prefix="podman-") as top:  # it takes no path of more than 50 characters
+        podman = Podman(host, Path(top))
+        yield podman
+        assert podman("rm", "--all", "--force", "--time", "0").code == 0
+        subprocess.run(["umount", str(podman.storage / "overlay")], stderr=subprocess.DEVNULL)
 
 
 def test_a_life_under_podman(podman: Podman) -> None:
