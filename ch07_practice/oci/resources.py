@@ -37,6 +37,7 @@ class OwnCgroup(Part):
 
     def __init__(self, path: str) -> None:
         self.group = group_of(path)
+        self._is_ours = False
 
     def limit(self) -> None:
         """Set the group's limits. Raises EngineError."""
@@ -45,6 +46,7 @@ class OwnCgroup(Part):
         if not self.group.hierarchies:
             return
         self.group.create()
+        self._is_ours = True
         self.limit()
         self.group.open_doors()
         container.birth_cgroup = self.group.open_birthplace()
@@ -57,7 +59,7 @@ class OwnCgroup(Part):
         if container.birth_cgroup is not None:
             os.close(container.birth_cgroup)
             container.birth_cgroup = None
-        if not self.group.hierarchies:
+        if not self._is_ours:  # one that was there before belongs to somebody, with the processes in it
             return
         if self.group.processes():
             self.group.kill()

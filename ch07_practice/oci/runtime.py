@@ -12,7 +12,7 @@ import time
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
-from ch03_run.container import Container, Part, create, let_go
+from ch03_run.container import Container, Part, create, delete, let_go
 from ch04_images import state as records
 from ch04_images.console import Console
 from ch05_lifecycle.process import start_time
@@ -81,10 +81,14 @@ class Runtime:
         kept = state.reserve(self.root, id)
         try:
             self._create(kept, bundle, console_socket)
+        except BaseException:  # the loop has cleaned up after itself
+            records.remove_tree(kept.path())
+            raise
+        try:
             if pid_file:
                 write_pid_file(pid_file, kept.record()["pid"])
         except BaseException:
-            self._forget(kept)
+            self.delete(id, force=True)
             raise
         return kept
 
@@ -118,12 +122,16 @@ class Runtime:
             narrate(container)
         create(container)
         assert container.process is not None
-        if isinstance(streams, Console):
-            assert console_socket is not None
-            streams.connect()
-            give_terminal(console_socket, streams.master)
-        pid = container.process.pid
-        kept.write(pid=pid, started_by_kernel=start_time(pid))
+        try:
+            if isinstance(streams, Console):
+                assert console_socket is not None
+                streams.connect()
+                give_terminal(console_socket, streams.master)
+            pid = container.process.pid
+            kept.write(pid=pid, started_by_kernel=start_time(pid))
+        except BaseException:
+            delete(container)
+            raise
         let_go(container)
 
     def start(self, id: str) -> None:
@@ -174,7 +182,8 @@ class Runtime:
         """Remove what is left of a container that has ended; with force, end it first. Raises EngineError."""
         state.check_id(id)
         kept = Kept(self.root, id)
-        if force and not os.path.isdir(kept.path()):
+        if force and not os.path.exists(kept.path("state.json")):  # none, or one whose `create` was killed at once
+            records.remove_tree(kept.path())
             return
         if kept.status() != STOPPED and not force:
             raise EngineError(f"container {id}", f"it is {kept.status()}", "`kill` it first, or --force")

@@ -7,8 +7,9 @@ import os
 import sys
 import time
 
+from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, whole_number
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.output import FORMAT
 from ch05_lifecycle.process import parse_signal
 from ch07_practice.oci import bundle, cli, resources, state
@@ -107,9 +108,12 @@ class Commands(cli.Commands):
         number = parse_signal(options.operands[1] if len(options.operands) > 1 else "TERM")
         for pid in group.processes():
             try:
-                os.kill(pid, number)
-            except ProcessLookupError:
+                pidfd = syscalls.pidfd_open(pid)
+            except SyscallError:  # it has ended
                 continue
+            if pid in group.processes():  # the number has meant it all the time
+                namespaces.Process(pid, pidfd).send_signal(number)
+            os.close(pidfd)
         return 0
 
     def execute(self, options: Options) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.ch07_practice.bundles import Runtime
-from tests.support import processes
+from tests.support import leaks, processes
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails
 from tests.support.hosts import REPOSITORY, finish
 from tests.support.polling import eventually
@@ -336,6 +336,44 @@ def test_a_killed_create_can_be_deleted(runtime: Runtime) -> None:
     started.kill()
     finish(started)
     assert runtime.raw("delete", "--force", "box").code == 0
+
+
+def test_a_cgroup_that_is_anothers_stays_as_it_is(runtime: Runtime) -> None:
+    """The second container does not come to be, and the first one lives on."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["linux"]["cgroupsPath"] = "/mydocker-oci-test/shared"
+
+    assert runtime.create("one", SLEEP, change).code == 0
+    fails(runtime.create("two", SLEEP, change), ENGINE_FAILED, "mydocker-oci-test/shared")
+    assert runtime.status("one") == "created"
+    assert runtime.raw("start", "one").code == 0
+    assert [path.name for path in runtime.root.iterdir()] == ["one"]
+    assert runtime.raw("delete", "--force", "one").code == 0
+    for root in leaks.cgroup_roots():
+        if os.path.isdir(f"{root}/mydocker-oci-test"):
+            os.rmdir(f"{root}/mydocker-oci-test")
+
+
+def test_what_is_hardly_begun_can_be_deleted(runtime: Runtime) -> None:
+    (runtime.root / "box").mkdir(parents=True)
+    fails(runtime.raw("state", "box"), ENGINE_FAILED, "does not exist")
+    assert runtime.raw("delete", "--force", "box").code == 0
+    assert runtime.create("box", SLEEP).code == 0
+
+
+def test_a_pid_file_that_cannot_be_written_undoes_create(runtime: Runtime) -> None:
+    bundle = runtime.bundle(SLEEP)
+    result = runtime.raw("create", "--bundle", str(bundle), "--pid-file", "/nosuch/pid", "box")
+    fails(result, ENGINE_FAILED, "--pid-file")
+    assert list(runtime.root.iterdir()) == []
+
+
+def test_a_terminal_that_nobody_takes_undoes_create(runtime: Runtime) -> None:
+    bundle = runtime.bundle(SLEEP, with_terminal)
+    result = runtime.raw("create", "--bundle", str(bundle), "--console-socket", "/nosuch/socket", "box")
+    fails(result, ENGINE_FAILED, "--console-socket")
+    assert list(runtime.root.iterdir()) == []
 
 
 SLOW = {"path": "/bin/sleep", "args": ["sleep", "2"]}
