@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ch02_namespaces.cgroups import Cgroup, default_parent, usable_hierarchies
+from ch02_namespaces.cgroups import Cgroup
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
 from ch03_run.container import Container, Part, create, delete, run, start, wait
@@ -20,7 +20,7 @@ from ch03_run.terminal import Streams, Terminal
 from ch04_images import state
 from ch04_images.user import User, WorkingDirectory
 from ch05_lifecycle.process import open_process
-from ch05_lifecycle.store import Stored
+from ch05_lifecycle.store import Stored, group_of
 from ch05_lifecycle.watcher import in_background
 
 TYPE_CHECKING = False
@@ -66,9 +66,8 @@ class JoinCgroup(Part):
 
     section = "5.4"
 
-    def __init__(self, stored: Stored) -> None:
-        parent = default_parent()
-        self._group = Cgroup(f"{parent}/{stored.id}", usable_hierarchies(parent))
+    def __init__(self, group: Cgroup) -> None:
+        self._group = group
 
     def prepare(self, container: Container) -> None:
         if self._group.hierarchies:
@@ -103,7 +102,7 @@ def _container_of(stored: Stored, command: Command, options: Options, streams: P
     sets_home = "HOME" not in environment_of(options)
     parts = [
         JoinNamespaces(stored),
-        JoinCgroup(stored),
+        JoinCgroup(group_of(stored.id)),
         WorkingDirectory(options.workdir or stored.settings["directory"] or "/"),
         streams,
         User(options.user or stored.settings["user"] or "0", sets_home=sets_home),

@@ -180,10 +180,15 @@ def remove(stored: Stored) -> None:
         os.close(held)
 
 
+def group_of(id: str) -> Cgroup:
+    """The cgroup of a container, which it has while it runs."""
+    parent = default_parent()
+    return Cgroup(f"{parent}/{id}", usable_hierarchies(parent))
+
+
 def bring_down(id: str) -> None:
     """End what is left of a container that nobody watches: the processes in its cgroup, and that."""
-    parent = default_parent()
-    group = Cgroup(f"{parent}/{id}", usable_hierarchies(parent))
+    group = group_of(id)
     if any(map(os.path.isdir, group.directories())):
         remove_if_abandoned(group)
 

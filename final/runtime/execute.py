@@ -16,6 +16,7 @@ from ch03_run.foreground import Foreground
 from ch03_run.isolation import DieWithEngine
 from ch03_run.terminal import Streams, Terminal
 from ch04_images.console import Console
+from ch05_lifecycle.execute import JoinCgroup
 from ch07_practice.oci import process as oci_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.runtime import give_terminal, write_pid_file
@@ -55,30 +56,6 @@ class JoinContainer(Part):
         for descriptor in self.join:
             os.close(descriptor)
         self.join = ()
-
-
-class JoinCgroup(Part):
-    """What the container may use counts for this process, too."""
-
-    section = "5.4"
-
-    def __init__(self, group: Cgroup) -> None:
-        self._group = group
-
-    def prepare(self, container: Container) -> None:
-        if self._group.hierarchies:
-            self._group.open_doors()
-            container.birth_cgroup = self._group.open_birthplace()
-
-    def enter(self, container: Container) -> None:
-        if self._group.hierarchies:
-            self._group.join()
-
-    def cleanup(self, container: Container) -> None:
-        self._group.close()
-        if container.birth_cgroup is not None:
-            os.close(container.birth_cgroup)
-            container.birth_cgroup = None
 
 
 def execute_in(

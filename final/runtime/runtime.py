@@ -28,7 +28,7 @@ from final.runtime.personality import Personality
 from final.runtime.procfs import GenuineKernelFilesystems
 from final.runtime.resources import Resources
 from final.runtime.rlimits import ResourceLimits
-from final.runtime.scheduling import IoPriority, Scheduler
+from final.runtime.scheduling import ExecAffinity, IoPriority, Scheduler
 from final.runtime.seccomp import Seccomp
 from final.runtime.sysctl import Sysctl
 from final.runtime.time_offsets import TimeOffsets
@@ -52,6 +52,7 @@ class FullRuntime(runtime.Runtime):
         config, linux = bundle.config, bundle.config["linux"]
         described = config["process"]
         check_mount_label(linux["mountLabel"])
+        ExecAffinity(described["execCPUAffinity"])  # for `exec` alone; what is wrong with it is told now
         now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
         limited = Resources(config, self.cgroup_path(config, kept.id))
         mounts = MappedMounts(config, namespaces.has("cgroup"))

@@ -74,6 +74,12 @@ class Runtime:
     def spawn(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
         return self.host.spawn([*self._program, *words], cwd=REPOSITORY, **options)
 
+    def remove_all(self) -> None:
+        """`delete --force` of all that it keeps; nothing is left."""
+        for path in self.root.iterdir() if self.root.exists() else []:
+            assert self.raw("delete", "--force", path.name).code == 0
+        assert not self.root.exists() or list(self.root.iterdir()) == []
+
     def state(self, id: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.raw("state", id).text)
         return found

@@ -16,7 +16,4 @@ def runtime(request: pytest.FixtureRequest, host: Host, tmp_path: Path) -> Itera
     """A runtime; its containers are removed after the test."""
     runtime = Runtime(host, tmp_path, request.param)
     yield runtime
-    if runtime.root.exists():
-        for path in runtime.root.iterdir():
-            assert runtime.raw("delete", "--force", path.name).code == 0
-        assert list(runtime.root.iterdir()) == []
+    runtime.remove_all()

@@ -23,7 +23,7 @@ from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
 
 pytestmark = pytest.mark.kernel
-MODULE = "tests.final.surroundings_runtime"
+MODULE = "final.runtime"
 ZERO = {"path": "/dev/mine", "type": "c", "major": 1, "minor": 5}
 DENY_ALL = {"allow": False, "access": "rwm"}
 ALLOW_ALL = {"allow": True, "access": "rwm"}

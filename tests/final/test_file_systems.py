@@ -21,7 +21,7 @@ from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import REPOSITORY, Host, Result
 
 pytestmark = pytest.mark.kernel
-MODULE = "tests.final.surroundings_runtime"
+MODULE = "final.runtime"
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 FIRST, COUNT = 100_000, 65_536
 MAPPING = [{"containerID": 0, "hostID": FIRST, "size": COUNT}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from ch07_practice.oci.document import Node
 from final.runtime.capabilities import NAMES, NUMBERS
 from final.runtime.scheduling import cpus_of
 from tests.ch07_practice.bundles import Change, Runtime
-from tests.final.process_runtime import run_words
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 SETS = ("bounding", "effective", "permitted", "inheritable", "ambient")
@@ -27,9 +27,11 @@ FILES_HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 @pytest.fixture
-def runtime(host: Host, tmp_path: Path) -> Runtime:
-    """A runtime whose containers are all run to their end."""
-    return Runtime(host, tmp_path, "tests.final.process_runtime")
+def runtime(host: Host, tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime; its containers are removed after the test."""
+    runtime = Runtime(host, tmp_path, "final.runtime")
+    yield runtime
+    runtime.remove_all()
 
 
 def process(**fields: Any) -> Change:
@@ -105,7 +107,7 @@ class TestCapabilities:
     def test_what_the_runtime_does_not_have_is_left_out_with_a_warning(self, runtime: Runtime) -> None:
         """In all sets: the ambient one could not be raised."""
         bundle = runtime.bundle(["grep", "CapPrm", "/proc/self/status"], capabilities(same("CAP_CHOWN", "CAP_KILL")))
-        words = run_words(runtime.root, bundle)
+        words = runtime.words("run", "--bundle", str(bundle), "box")
         result = runtime.host.run(["setpriv", "--bounding-set", "-chown", *words])
         assert result.text.split() == ["CapPrm:", f"{bits('CAP_KILL'):016x}"]
         assert result.error == "mydocker: warning: process.capabilities: the runtime does not have CAP_CHOWN\n"
@@ -187,7 +189,7 @@ class TestAttributes:
 
     def test_oom_score_of_the_runtime(self, runtime: Runtime) -> None:
         bundle = runtime.bundle(["cat", "/proc/self/oom_score_adj"])
-        words = run_words(runtime.root, bundle)
+        words = runtime.words("run", "--bundle", str(bundle), "box")
         assert (
             runtime.host.run(["sh", "-c", 'echo 77 > /proc/self/oom_score_adj; exec "$@"', "sh", *words]).text == "77"
         )
@@ -263,24 +265,22 @@ class TestScheduling:
     def test_io_priority(self, runtime: Runtime, kind: str, level: int, expected: str) -> None:
         assert runtime.run(["ionice"], process(ioPriority={"class": kind, "priority": level})).text == expected
 
-    def test_final_affinity(self, runtime: Runtime) -> None:
-        cpu = max(os.sched_getaffinity(0))
-        script = "grep Cpus_allowed_list /proc/self/status"
-        assert runtime.sh(script, process(execCPUAffinity={"final": str(cpu)})).text.split()[1] == str(cpu)
+    @pytest.mark.parametrize("moment", ["initial", "final"])
+    def test_affinity_is_that_of_exec_alone(self, runtime: Runtime, moment: str) -> None:
+        """The initial one stays, if there is no final one."""
+        cpu = str(max(os.sched_getaffinity(0)))
+        grep = ["grep", "Cpus_allowed_list", "/proc/self/status"]
+        script = "grep Cpus_allowed_list /proc/self/status > /dev/shm/own; exec sleep 1000"
+        assert runtime.create("box", ["sh", "-c", script], process(execCPUAffinity={moment: cpu})).code == 0
+        assert runtime.raw("start", "box").code == 0
+        assert runtime.raw("exec", "box", *grep).text.split()[1] == cpu
+        own = eventually(lambda: runtime.raw("exec", "box", "cat", "/dev/shm/own").out.decode(), "its own")
+        assert cpus_of(Node(own.split()[1], "")) == os.sched_getaffinity(0)
 
-    def test_initial_affinity_stays_if_there_is_no_final(self, runtime: Runtime) -> None:
-        """The runtime's own is as before: the hook that it runs after the container's end says so."""
-        seen_by_hook = runtime.host.root.parent / "seen"
-        script = ["sh", "-c", f"grep Cpus_allowed_list /proc/self/status > {seen_by_hook}"]
-        cpu = max(os.sched_getaffinity(0))
-
-        def change(config: dict[str, Any]) -> None:
-            config["process"]["execCPUAffinity"] = {"initial": str(cpu)}
-            config["hooks"] = {"poststop": [{"path": "/bin/sh", "args": script}]}
-
-        found = runtime.sh("grep Cpus_allowed_list /proc/self/status", change).text.split()[1]
-        assert found == str(cpu)
-        assert cpus_of(Node(seen_by_hook.read_text().split()[1], "")) == os.sched_getaffinity(0)
+    def test_affinity_to_what_is_not_there(self, runtime: Runtime) -> None:
+        runtime.create("box", ["sleep", "1000"], process(execCPUAffinity={"final": "8000"}))
+        runtime.raw("start", "box")
+        fails(runtime.raw("exec", "box", "true"), ENGINE_FAILED, "sched_setaffinity", "cpuset")
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -307,7 +307,6 @@ class TestScheduling:
             (process(ioPriority={"class": "IOPRIO_CLASS_BE"}), ["process.ioPriority.priority", "missing"]),
             (process(ioPriority={"class": "BE", "priority": 1}), ["process.ioPriority.class", "'BE'"]),
             (process(ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 8}), ["process.ioPriority.priority", "8"]),
-            (process(execCPUAffinity={"final": "8000"}), ["sched_setaffinity", "cpuset"]),
             (process(execCPUAffinity={"initial": "3-1"}), ["process.execCPUAffinity.initial", "'3-1'"]),
             (process(execCPUAffinity={"final": "x"}), ["process.execCPUAffinity.final", "'x'"]),
             (process(execCPUAffinity={"final": "0,"}), ["process.execCPUAffinity.final", "''"]),

@@ -23,7 +23,7 @@ from tests.support.hosts import Host
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
-MODULE = "tests.final.surroundings_runtime"
+MODULE = "final.runtime"
 SLEEP = ["sleep", "1000"]
 MIB = 1 << 20
 
@@ -99,7 +99,8 @@ class TestKernel:
         script = "head -c 100000000 /dev/zero | tail | wc -c"
         change = limited(memory={"limit": 32 * MIB, "swap": 32 * MIB})
         result = runtime.sh(script, change)
-        assert b"Killed" in result.err and b"100000000" not in result.out
+        assert b"100000000" not in result.out
+        assert b"Killed" in result.err or result.code == 137  # the shell, which would tell, may be the victim itself
         assert runtime.sh(script).text == "100000000"
 
     @pytest.mark.vm

@@ -20,7 +20,6 @@ import pytest
 from ch07_practice.oci.document import Node
 from final.runtime.seccomp_filter import ARCHITECTURES, Filter
 from tests.ch07_practice.bundles import Change, Runtime
-from tests.final.process_runtime import run_words
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host, finish
 from tests.support.polling import PATIENCE
@@ -47,7 +46,7 @@ SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND = 0xC0502100, 0xC0182101  # l
 @pytest.fixture
 def runtime(host: Host, tmp_path: Path) -> Runtime:
     """A runtime whose containers are all run to their end."""
-    return Runtime(host, tmp_path, "tests.final.process_runtime")
+    return Runtime(host, tmp_path, "final.runtime")
 
 
 def seccomp(*calls: dict[str, Any], default: str = ALLOW, privileges: bool = False, **fields: Any) -> Change:
@@ -234,7 +233,7 @@ class TestDocument:
     def test_without_the_library(self, runtime: Runtime) -> None:
         """A directory without libraries stands where this one is looked for."""
         bundle = runtime.bundle(["true"], seccomp())
-        words = run_words(runtime.root, bundle)
+        words = runtime.words("run", "--bundle", str(bundle), "box")
         hide = 'for file in /usr/lib/*/libseccomp.so.2*; do mount --bind /dev/null "$file"; done; exec "$@"'
         result = runtime.host.run(["unshare", "--mount", "sh", "-c", hide, "sh", *words], cwd=Path(__file__).parents[2])
         fails(result, ENGINE_FAILED, "libseccomp.so.2", "libseccomp2")
