@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lessons.run import TOP, play
+from tests.support import processes
 
 LESSONS = sorted(TOP.glob("ch0*/README.md"))
 SECTIONS = (
@@ -51,3 +52,15 @@ def test_every_example_is_played(lesson: Path) -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.kernel
+def test_a_lesson_that_fails_leaves_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The leak check looks for processes; and where this one would have gone on, it says so here."""
+    pid_file = tmp_path / "pid"
+    lesson = tmp_path / "README.md"
+    steps = f"$ setsid sleep 99173 > /dev/null 2>&1 & echo > {pid_file}\n<...>\n$ echo wrong\nright\n"
+    lesson.write_text(f"```console\n{steps}```\n")
+    assert play(lesson, watch=False) != 0, capfd.readouterr().out
+    assert pid_file.exists()
+    assert not [pid for pid in processes.all_pids() if processes.described(pid).endswith("(sleep 99173)")]

@@ -11,8 +11,8 @@ from pathlib import Path
 from ch02_namespaces import cgroups
 
 SCRIPT = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
-HOST = ["unshare", "--net", "--mount", "sh", "-c", SCRIPT, "host"]
-"""A network of its own for a lesson: it leaves the machine's as it is, and finds its own empty."""
+HOST = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", SCRIPT, "host"]
+"""A network, mounts and processes of its own for a lesson: whatever happens, what it started ends with it."""
 TOP = Path(__file__).parents[2]
 SECONDS_A_STEP = 60
 
