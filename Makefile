@@ -72,7 +72,7 @@ bench: setup
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 clean-host: setup
-	@$(ROOT) $(PYTHON3) -m ch06_network.clean_host
+	@$(ROOT) $(PYTHON3) -m ch07_practice.clean_host
 
 endif
 

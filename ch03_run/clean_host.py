@@ -8,12 +8,22 @@ import sys
 from ch02_namespaces import cgroups, syscalls
 from ch02_namespaces.errors import EngineError, report
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def main() -> int:
     """Clean up and print what was removed; the exit code."""
+    return clean(remove_groups, unmount_unions)
+
+
+def clean(*steps: Callable[[], list[str]]) -> int:
+    """Do each step, and print what it says that it has removed; the exit code."""
     try:
-        for what in (*remove_groups(), *unmount_unions()):
-            print(f"removed {what}")
+        for step in steps:
+            for what in step():
+                print(f"removed {what}")
     except EngineError as error:
         return report(error)
     return 0
@@ -28,11 +38,17 @@ def remove_groups() -> list[str]:
     }
     cgroups.sweep(cgroups.PARENT, found)
     removed = [path for path in sorted(before) if not os.path.isdir(path)]
-    for parent in parents:
-        if os.path.isdir(parent) and not any(entry.is_dir() for entry in os.scandir(parent)):
-            syscalls.rmdir(parent)
-            removed.append(parent)
-    return removed
+    return [*removed, *remove_if_empty(parents)]
+
+
+def remove_if_empty(groups: list[str]) -> list[str]:
+    """Those of these cgroups that have none below; what was removed."""
+    empty = [
+        group for group in groups if os.path.isdir(group) and not any(entry.is_dir() for entry in os.scandir(group))
+    ]
+    for group in empty:
+        syscalls.rmdir(group)
+    return empty
 
 
 def unmount_unions() -> list[str]:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from ch02_namespaces.errors import EngineError, report
-from ch03_run.clean_host import remove_groups, unmount_unions
+from ch03_run.clean_host import clean, remove_groups, unmount_unions
 from ch04_images import containers, images, state
 
 
 def main() -> int:
     """Clean up and print what was removed; the exit code."""
-    try:
-        for what in (*remove_groups(), *unmount_unions(), *remove_state()):
-            print(f"removed {what}")
-    except EngineError as error:
-        return report(error)
-    return 0
+    return clean(remove_groups, unmount_unions, remove_state)
 
 
 def remove_state() -> list[str]:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from ch02_namespaces.errors import EngineError, report
-from ch03_run.clean_host import remove_groups, unmount_unions
+from ch03_run.clean_host import clean, remove_groups, unmount_unions
 from ch04_images.clean_host import remove_state
 from ch06_network import endpoints, network
 
 
 def main() -> int:
     """Clean up and print what was removed; the exit code."""
-    try:
-        for what in (*remove_groups(), *unmount_unions(), *remove_state(), *remove_endpoints()):
-            print(f"removed {what}")
-    except EngineError as error:
-        return report(error)
-    return 0
+    return clean(remove_groups, unmount_unions, remove_state, remove_endpoints)
 
 
 def remove_endpoints() -> list[str]:
