@@ -167,9 +167,14 @@ def _id_of(text: str) -> str:
 def remove(stored: Stored) -> None:
     """Remove a container that does not run, with its name. Raises EngineError if it runs.
 
-    Whoever is killed in here leaves a directory that is marked, and the next sweep goes on.
+    Whoever is killed in here leaves a directory that is marked, and the next sweep goes on. So a sweep beside us may
+    have been faster.
     """
-    held = stored.try_lock()
+    try:
+        held = stored.try_lock()
+    except GoneError:
+        names.release(stored.id)
+        return
     if held is None:
         raise EngineError(f"container {state.short(stored.id)}", "it is in use", "`stop` it first, or rm -f")
     try:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ch04_images import containers
+from ch05_lifecycle import store
 from tests.ch05_lifecycle.conftest import Keeper
 from tests.support import processes
-from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails
+from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, state_root
 from tests.support.hosts import finish, read_line
 from tests.support.polling import becomes, eventually
 from tests.support.terminals import Terminal
@@ -303,6 +305,15 @@ class TestRemove:
         assert any(result.code == 0 for result in results)
         assert all(b"Traceback" not in result.err for result in results)
         assert keeper.ids() == []
+
+    def test_one_that_a_sweep_has_just_removed(self, keeper: Keeper) -> None:
+        """`run --rm` lets its lock go before it removes: whoever sweeps in between does it first."""
+        id = keeper.raw("create", "--name", "box", "busybox", "true").text
+        with state_root(keeper.root):
+            stored = store.find(id)
+            containers.remove(stored.record)
+            store.remove(stored)
+        assert os.listdir(keeper.root / "names") == []
 
 
 class TestRemoveWhenItEnds:
