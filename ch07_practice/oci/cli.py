@@ -16,7 +16,7 @@ from ch02_namespaces.command_line import (
     parse,
     whole_number,
 )
-from ch02_namespaces.errors import EngineError, report
+from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, report
 from ch02_namespaces.output import FORMAT, print_table
 from ch05_lifecycle.process import parse_signal
 from ch07_practice.oci import state
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ch07_practice.oci.runtime import Runtime
 
 PROGRAM = "python3 -m ch07_practice.oci"
+WORDS_OF_RUNC = {NOT_FOUND: "executable file not found in $PATH", NOT_EXECUTABLE: "permission denied"}
+"""Docker and podman look for them in the log, to end with 127 or 126 themselves. By the exit code."""
 
 
 def log_format(text: str) -> str:
@@ -162,8 +164,14 @@ def main(
         return dispatch(commands.table(), ["--help"] if options.help else options.operands, program)
     except (Exception, KeyboardInterrupt) as error:
         if options.log is not None:
-            write_log(options.log, options.log_format or "text", str(error))
+            write_log(options.log, options.log_format or "text", told_to_engines(error))
         return report(error)
+
+
+def told_to_engines(error: BaseException) -> str:
+    """The message of an error, with the words by which engines know it."""
+    known = WORDS_OF_RUNC.get(error.exit_code) if isinstance(error, EngineError) else None
+    return f"{error}: {known}" if known else str(error)
 
 
 def write_log(path: str, format: str, message: str) -> None:

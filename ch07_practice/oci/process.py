@@ -14,6 +14,7 @@ from ch02_namespaces.errors import EngineError
 from ch03_run.command import DEFAULT_PATH, Command, find_command
 from ch03_run.container import Container, Part
 from ch04_images.inside import make_directory
+from ch07_practice.oci import sockets
 from ch07_practice.oci.document import Node
 
 TYPE_CHECKING = False
@@ -55,7 +56,7 @@ def knock(path: str) -> None:
     """Let a waiting command begin; returns when it has. Raises EngineError with what the container tells."""
     client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
-        client.connect(path)
+        sockets.connect(client, path)
         answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
     except OSError as error:
         raise EngineError(f"start: {path}", str(error.strerror), "has it ended?") from None
@@ -68,7 +69,7 @@ def knock(path: str) -> None:
 def open_door(path: str) -> _socket.socket:
     """A socket on which PatientCommand waits. Raises EngineError."""
     door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    door.bind(path)
+    sockets.bind(door, path)
     door.listen(1)
     return door
 

@@ -17,7 +17,7 @@ from ch04_images import state as records
 from ch04_images.console import Console
 from ch05_lifecycle.process import start_time
 from ch07_practice.oci import bundle as bundles
-from ch07_practice.oci import hooks, process, resources, state
+from ch07_practice.oci import hooks, process, resources, sockets, state
 from ch07_practice.oci.bundle import Bundle
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import DefaultDevices, Mounts
@@ -232,7 +232,7 @@ def give_terminal(path: str, master: int) -> None:
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taker:
         try:
-            taker.connect(path)
+            sockets.connect(taker, path)
             os.set_blocking(master, True)  # as everybody expects it who has not made it
             socket.send_fds(taker, [b"terminal"], [master])
         except OSError as error:

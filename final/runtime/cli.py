@@ -233,7 +233,7 @@ def main(arguments: list[str]) -> int:
     """Run a command line; the exit code."""
     from final.runtime.runtime import FullRuntime
 
-    version = f"{PROGRAM} {VERSION}\nspec: {bundle.SPEC}"
+    version = f"{PROGRAM} version {VERSION}\nspec: {bundle.SPEC}"
     return cli.main(Commands(FullRuntime), arguments, PROGRAM, GLOBAL_FLAGS, version)
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 
 from ch03_run.container import Container, Part
+from ch07_practice.oci import sockets
 from ch07_practice.oci.bundle import SPEC
 from ch07_practice.oci.document import Node
 from final.runtime import kernel
@@ -94,7 +95,7 @@ class Listener:
         self._message = os.memfd_create("message", os.MFD_CLOEXEC)
         self._connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
-            self._connection.connect(self._path)
+            sockets.connect(self._connection, self._path)
         except OSError as error:
             raise self._node.wrong(f"{self._path}: {error.strerror}", "does the listener run?") from None
 

@@ -77,6 +77,18 @@ class TestLife:
         runtime.raw("--log", str(log), "--log-format", "json", "state", "nosuch")
         assert "does not exist" in json.loads(log.read_text())["msg"]
 
+    @pytest.mark.parametrize(
+        "command, words", [("nosuch", "executable file not found in $PATH"), ("/etc/passwd", "permission denied")]
+    )
+    def test_log_says_it_in_the_words_that_engines_know(
+        self, runtime: Runtime, tmp_path: Path, command: str, words: str
+    ) -> None:
+        bundle = runtime.bundle([command])
+        log = tmp_path / "log"
+        runtime.raw("--log", str(log), "--log-format", "json", "create", "--bundle", str(bundle), "box")
+        message = json.loads(log.read_text())["msg"]
+        assert command in message and message.endswith(words)
+
     def test_a_command_that_is_not_there_is_an_error_of_create(self, runtime: Runtime) -> None:
         fails(runtime.create("box", ["nosuch"]), NOT_FOUND, "nosuch", "not found")
         fails(runtime.create("box", ["/etc/passwd"]), NOT_EXECUTABLE, "not executable")
