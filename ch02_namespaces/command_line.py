@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+    Commands = Mapping[str, "CliCommand | Postponed"]
+
 PROGRAM = "mydocker"
 
 
@@ -85,6 +87,26 @@ class CliCommand:
         self.flags = flags
         self.operands = operands
         self.execute = execute
+
+
+class Postponed:
+    """A command whose module is imported when the command is used: the others start without it.
+
+    load: imports the module and returns its table, in which the command stands.
+    """
+
+    def __init__(self, name: str, load: Callable[[], Mapping[str, CliCommand]]) -> None:
+        self._name = name
+        self._load = load
+
+    def command(self) -> CliCommand:
+        """Import it."""
+        return self._load()[self._name]
+
+
+def postponed(names: str, load: Callable[[], Mapping[str, CliCommand]]) -> dict[str, Postponed]:
+    """Several of one module, for a table of commands. names: with spaces between."""
+    return {name: Postponed(name, load) for name in names.split()}
 
 
 def parse(flags: Sequence[Flag], arguments: Sequence[str], operands: str) -> Options:
@@ -168,7 +190,7 @@ def number(text: str) -> float:
 HELP = Flag("-h", "--help", help="show this text")
 
 
-def main(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str = PROGRAM) -> int:
+def main(commands: Commands, arguments: Sequence[str], program: str = PROGRAM) -> int:
     """Run the command that the first argument names; the exit code. Errors are printed, not raised."""
     open_standard_streams()
     try:
@@ -186,7 +208,7 @@ def open_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number: this one
 
 
-def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], program: str) -> int:
+def dispatch(commands: Commands, arguments: Sequence[str], program: str) -> int:
     """The same, with errors raised: for a command that has commands of its own. program: the words before."""
     if len(arguments) > 1 and arguments[0] == "help":
         arguments = [arguments[1], "--help"]
@@ -196,7 +218,7 @@ def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], progr
     name = arguments[0]
     if name not in commands:
         raise EngineError(repr(name), "there is no such command", f"`{program} --help` lists them")
-    command = commands[name]
+    command = _loaded(commands[name])
     options = parse([HELP, *command.flags], arguments[1:], command.operands)
     if options.help:
         print(usage(f"{program} {name}", command))
@@ -205,9 +227,13 @@ def dispatch(commands: Mapping[str, CliCommand], arguments: Sequence[str], progr
     return command.execute(options)
 
 
-def overview(commands: Mapping[str, CliCommand], program: str) -> str:
+def _loaded(command: CliCommand | Postponed) -> CliCommand:
+    return command.command() if isinstance(command, Postponed) else command
+
+
+def overview(commands: Commands, program: str) -> str:
     """What `--help` prints without a command."""
-    lines = [f"  {name:<10} {command.summary}" for name, command in commands.items()]
+    lines = [f"  {name:<10} {_loaded(command).summary}" for name, command in commands.items()]
     return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` has more."])
 
 

@@ -4,59 +4,53 @@ from __future__ import annotations
 
 import sys
 
-from ch02_namespaces.command_line import Flag, leave
+from ch02_namespaces.command_line import leave, postponed
 from ch02_namespaces.command_line import main as run_command_line
-from ch02_namespaces.errors import EngineError
-from ch04_images import cli as images_cli
-from ch05_lifecycle import lifecycle_commands
-from ch05_lifecycle.lifecycle import Lifecycle
-from ch05_lifecycle.process import parse_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
+
+    from ch02_namespaces.command_line import CliCommand, Commands
 
 
-def restart_policy(text: str) -> str:
-    """For Flag.convert. Raises EngineError."""
-    policy, colon, most = text.partition(":")
-    if policy not in ("no", "always", "unless-stopped", "on-failure") or (colon and policy != "on-failure"):
-        raise EngineError(repr(text), "it is no restart policy", "no, on-failure[:N], always, unless-stopped")
-    if colon and not (most.isascii() and most.isdecimal()):
-        raise EngineError(repr(text), "that is no number of restarts", "such as on-failure:3")
-    return text
+def _images() -> Mapping[str, CliCommand]:
+    from ch04_images import image_commands
+
+    return image_commands.COMMANDS
 
 
-def signal_name(text: str) -> str:
-    """For Flag.convert. Raises EngineError."""
-    parse_signal(text)
-    return text
+def _lifecycle() -> Mapping[str, CliCommand]:
+    from ch05_lifecycle.flags import CREATE_FLAGS
+    from ch05_lifecycle.lifecycle import Lifecycle
+
+    return Lifecycle(CREATE_FLAGS).commands()
 
 
-def environment_file(path: str) -> list[str]:
-    """For Flag.convert: the lines of a file of NAME=VALUE; empty ones and comments (#) are left out. EngineError."""
-    try:
-        with open(path, errors="surrogateescape") as file:
-            lines = [line.strip("\r\n") for line in file]
-    except OSError as error:
-        raise EngineError(path, str(error.strerror)) from None
-    return [line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+def _execute() -> Mapping[str, CliCommand]:
+    from ch05_lifecycle import execute
+
+    return execute.COMMANDS
 
 
-CREATE_FLAGS = [
-    *images_cli.IMAGE_FLAGS,
-    Flag("--name", value="NAME", help="what it is called (default: two words)"),
-    Flag("--env-file", value="FILE", convert=environment_file, many=True, help="variables from a file, a line each"),
-    Flag("--restart", value="POLICY", convert=restart_policy, help="no, on-failure[:N], always or unless-stopped"),
-    Flag(
-        "--stop-signal", value="SIGNAL", convert=signal_name, help="what `stop` sends (default: the image's, or TERM)"
-    ),
-    Flag("--init", help="a small program as PID 1, which reaps what others leave"),
-]
-COMMANDS = {
-    **images_cli.COMMANDS,
-    **Lifecycle(CREATE_FLAGS).commands(),
-    **lifecycle_commands.COMMANDS,
+def _listings() -> Mapping[str, CliCommand]:
+    from ch05_lifecycle import listings
+
+    return listings.COMMANDS
+
+
+def _others() -> Mapping[str, CliCommand]:
+    from ch05_lifecycle import lifecycle_commands
+
+    return lifecycle_commands.COMMANDS
+
+
+COMMANDS: Commands = {
+    **postponed("run create start restart", _lifecycle),
+    **postponed("exec", _execute),
+    **postponed("ps inspect top logs", _listings),
+    **postponed("attach stop kill wait rm rename commit export", _others),
+    **postponed("busybox import images rmi", _images),
 }
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 
 from ch02_namespaces.cgroups import Cgroup
+from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
 from ch03_run.container import Container, Part, create, delete, run, start, wait
@@ -20,14 +21,11 @@ from ch03_run.terminal import Streams, Terminal
 from ch04_images import state
 from ch04_images.user import User, WorkingDirectory
 from ch05_lifecycle.process import open_process
-from ch05_lifecycle.store import Stored, group_of
-from ch05_lifecycle.watcher import in_background
+from ch05_lifecycle.store import Stored, find, group_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ch02_namespaces.command_line import Options
 
 KINDS = ("ipc", "uts", "net", "cgroup", "pid", "mnt")  # mnt last: afterwards, paths are the container's
 
@@ -85,6 +83,12 @@ class JoinCgroup(Part):
             container.birth_cgroup = None
 
 
+def execute(options: Options) -> int:
+    """`exec`: one more process in a container; its exit code."""
+    state.require_root()
+    return execute_in(find(options.operands[0]), options.operands[1:], options)
+
+
 def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
     """Run a command in a container; its exit code, or 0 at once with --detach."""
     command = Command(argv, {**stored.settings["environment"], **environment_of(options)})
@@ -93,6 +97,8 @@ def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
     streams = streams_of(options)
     container = _container_of(stored, command, options, streams)
     if options.detach:
+        from ch05_lifecycle.watcher import in_background
+
         in_background(lambda started: _run_unseen(container, started))
         return 0
     return run(container, Foreground(streams).attend)
@@ -168,3 +174,20 @@ class NoStreams(Streams):
         super().enter(container)
         for stream in (1, 2):
             os.dup2(0, stream)
+
+
+COMMANDS = {
+    "exec": CliCommand(
+        "Run a command in a container that runs.",
+        [
+            Flag("-i", "--interactive", help="keep standard input open"),
+            Flag("-t", "--tty", help="a terminal of its own"),
+            Flag("-d", "--detach", help="do not wait for it"),
+            Flag("-e", "--env", value="NAME[=VALUE]", many=True, help="set an environment variable"),
+            Flag("-w", "--workdir", value="DIRECTORY", help="where it starts (default: where the container did)"),
+            Flag("-u", "--user", value="USER[:GROUP]", help="who it is (default: who the container is)"),
+        ],
+        "CONTAINER COMMAND [ARGUMENT ...]",
+        execute,
+    ),
+}

@@ -12,7 +12,7 @@ from ch02_namespaces.locks import locked
 from ch02_namespaces.output import FORMAT, print_table
 from ch04_images import state
 from ch04_images.image_commands import for_each
-from ch05_lifecycle import names, store
+from ch05_lifecycle import lifecycle_commands, names, store
 from ch05_lifecycle.store import Stored
 from ch06_network import drivers, endpoints, nat, network, plug, wishes
 from ch06_network.netlink import Netlink
@@ -274,7 +274,7 @@ CREATE_FLAGS = [
     Flag("--underlay", value="ADDRESS", convert=address_text, help="where other hosts find this one"),
     Flag("-o", "--opt", value="KEY=VALUE", convert=parse_option, many=True, help="an option of the driver"),
 ]
-COMMANDS = {
+NETWORK_COMMANDS = {
     "create": CliCommand("Make a network.", CREATE_FLAGS, "NAME", create_network),
     "ls": CliCommand("List the networks.", [Flag("-q", "--quiet", help="only their ids"), FORMAT], "", list_networks),
     "list": CliCommand("The same.", [Flag("-q", "--quiet", help="only their ids"), FORMAT], "", list_networks),
@@ -302,4 +302,19 @@ COMMANDS = {
 
 def run_network_command(options: Options) -> int:
     """`network`, with commands of its own."""
-    return dispatch(COMMANDS, options.operands, "mydocker network")
+    return dispatch(NETWORK_COMMANDS, options.operands, "mydocker network")
+
+
+def rename_container(options: Options) -> int:
+    """`rename`: another name, also for the other containers of its networks."""
+    stored = store.find(options.operands[0])
+    code = lifecycle_commands.rename_container(options)
+    plug.rename(stored)
+    return code
+
+
+COMMANDS = {
+    "rename": CliCommand("Give a container another name.", [], "CONTAINER NAME", rename_container),
+    "network": CliCommand("Networks: create, ls, inspect, rm, connect, …", [], "COMMAND ...", run_network_command),
+    "port": CliCommand("Where on this host the ports of a container are.", [], "CONTAINER", list_ports),
+}
