@@ -85,28 +85,34 @@ class CgroupFilesystem(Part):
     section = "2.2.2"
 
     def __init__(self) -> None:
-        self._hierarchies: list[cgroups.Hierarchy] = []
+        self.hierarchies: list[cgroups.Hierarchy] = []
 
     def prepare(self, container: Container) -> None:
-        self._hierarchies = cgroups.hierarchies()
+        self.hierarchies = cgroups.hierarchies()
 
     def enter(self, container: Container) -> None:
         self.mount_at("/sys/fs/cgroup", READ_ONLY)
 
     def mount_at(self, target: str, flags: int) -> None:
         """Mount them in a directory; one mount, or a tmpfs with one for each hierarchy. Raises SyscallError."""
-        if [hierarchy.version for hierarchy in self._hierarchies] == [cgroup_v2]:
-            syscalls.mount("cgroup2", target, "cgroup2", flags)
-        elif self._hierarchies:
+        if [hierarchy.version for hierarchy in self.hierarchies] == [cgroup_v2]:
+            self.mount_one(self.hierarchies[0], target, flags)
+        elif self.hierarchies:
             self._mount_several(target, flags)
+
+    def mount_one(self, hierarchy: cgroups.Hierarchy, target: str, flags: int) -> None:
+        """Mount one. Its root is that of our cgroup namespace. Raises SyscallError."""
+        names = hierarchy.mount_options()
+        kind = "cgroup" if names else "cgroup2"
+        syscalls.mount(kind, target, kind, flags, names or None)
 
     def _mount_several(self, top: str, flags: int) -> None:
         syscalls.mount("tmpfs", top, "tmpfs", INERT, "mode=755,size=64k")
-        for hierarchy in self._hierarchies:
+        for hierarchy in self.hierarchies:
             names = hierarchy.mount_options()
             target = f"{top}/{names or 'unified'}"
             os.mkdir(target)
-            syscalls.mount("cgroup", target, "cgroup" if names else "cgroup2", flags, names or None)
+            self.mount_one(hierarchy, target, flags)
             for name in names.split(","):
                 if name != names:  # cpu -> cpu,cpuacct, as every program expects
                     os.symlink(names, f"{top}/{name}")

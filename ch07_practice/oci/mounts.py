@@ -132,11 +132,11 @@ class Mounts(Part):
     section = "7.3"
     kind: type[Mount] = Mount
 
-    def __init__(self, config: Node, has_cgroup_namespace: bool) -> None:
+    def __init__(self, config: Node, cgroups: CgroupFilesystem) -> None:
         self.mounts = [self.kind(node) for node in config["mounts"].items()]
         self.trees: dict[Mount, int] = {}
         """What is mounted already, and only needs its place: descriptors of open_tree() and the like."""
-        self._cgroups = CgroupFilesystem()
+        self._cgroups = cgroups
 
     def prepare(self, container: Container) -> None:
         self._cgroups.prepare(container)
@@ -198,6 +198,7 @@ class Mounts(Part):
         for tree in self.trees.values():
             os.close(tree)
         self.trees.clear()
+        self._cgroups.cleanup(container)
 
 
 class DefaultDevices(Part):

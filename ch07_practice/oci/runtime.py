@@ -19,6 +19,7 @@ from ch05_lifecycle.process import start_time
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci import hooks, process, resources, sockets, state
 from ch07_practice.oci.bundle import Bundle
+from ch07_practice.oci.cgroup_mount import cgroup_filesystem
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import DefaultDevices, Mounts
 from ch07_practice.oci.namespaces import Namespaces
@@ -50,15 +51,16 @@ class Runtime:
         """What the container consists of, in order. Raises EngineError for what makes no sense."""
         config = bundle.config
         now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
+        limited = resources.Resources(config, self.cgroup_path(config, kept.id))
         return [
-            resources.Resources(config, self.cgroup_path(config, kept.id)),
+            limited,
             namespaces,
             hooks.RuntimeHooks(config, now),
             BindRoot(bundle),
             hooks.ContainerHooks(config, now),
             PivotRoot(),
             RootPropagation(bundle),
-            Mounts(config, namespaces.has("cgroup")),
+            Mounts(config, cgroup_filesystem(namespaces, limited.group)),
             DefaultDevices(),
             process.Hostname(config, namespaces.has("uts")),
             streams,

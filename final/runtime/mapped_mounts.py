@@ -10,6 +10,7 @@ import os
 
 from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.errors import SyscallError
+from ch04_images.filesystems import CgroupFilesystem
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import Mount, Mounts
 from final.runtime.user_namespace import Mapping, mappings_of, text_of
@@ -45,8 +46,8 @@ class MappedMounts(Mounts):
 
     kind = MappedMount
 
-    def __init__(self, config: Node, has_cgroup_namespace: bool) -> None:
-        super().__init__(config, has_cgroup_namespace)
+    def __init__(self, config: Node, cgroups: CgroupFilesystem) -> None:
+        super().__init__(config, cgroups)
         self._maps: dict[Mount, tuple[list[Mapping], list[Mapping]]] = {}
         for mount in self.mounts:
             if isinstance(mount, MappedMount) and mount.mapping:

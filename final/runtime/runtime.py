@@ -10,6 +10,7 @@ from __future__ import annotations
 from ch03_run.container import Part
 from ch07_practice.oci import hooks, process, root, runtime, state
 from ch07_practice.oci.bundle import Bundle
+from ch07_practice.oci.cgroup_mount import cgroup_filesystem
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import DefaultDevices
 from ch07_practice.oci.namespaces import Namespaces
@@ -55,7 +56,7 @@ class FullRuntime(runtime.Runtime):
         ExecAffinity(described["execCPUAffinity"])  # for `exec` alone; what is wrong with it is told now
         now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
         limited = Resources(config, self.cgroup_path(config, kept.id))
-        mounts = MappedMounts(config, namespaces.has("cgroup"))
+        mounts = MappedMounts(config, cgroup_filesystem(namespaces, limited.group))
         devices = Devices(linux["devices"], namespaces.has("user"))
         return [
             limited,

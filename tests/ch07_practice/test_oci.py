@@ -221,6 +221,15 @@ class TestMounts:
             "pts/ptmx",
         ]
 
+    @pytest.mark.parametrize("kinds", [("pid", "ipc", "uts", "mount"), ("pid", "ipc", "uts", "mount", "cgroup")])
+    def test_no_cgroup_but_its_own_is_seen(self, runtime: Runtime, kinds: tuple[str, ...]) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["linux"]["namespaces"] = [{"type": kind} for kind in kinds]
+
+        script = "cd /sys/fs/cgroup; find . -name cgroup.procs | wc -l; find . -path '*mydocker*'"
+        files, *others = runtime.sh(script, change).text.splitlines()
+        assert int(files) > 0 and others == []
+
 
 class TestHooks:
     def test_moments_and_state(self, runtime: Runtime, tmp_path: Path) -> None:
