@@ -40,6 +40,15 @@ class Command:
         self.argv = [os.fsencode(argument) for argument in argv]
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
 
+    def close_descriptors(self, *kept: int) -> None:
+        """Close all but these, the standard streams and what is preserved."""
+        first = 3 + self.preserved
+        for descriptor in sorted(kept):
+            if first < descriptor:
+                syscalls.close_range(first, descriptor - 1)
+            first = max(first, descriptor + 1)
+        syscalls.close_range(first)
+
     def execute(self, keep: int) -> None:
         """Become the command, with the three standard streams and no other descriptor of the engine or of its caller.
 
@@ -47,8 +56,7 @@ class Command:
         looked up: its path may lead through /proc/self/fd (CVE-2024-21626).
         Returns only by raising EngineError: 127 when it is not found, 126 when it can't run.
         """
-        syscalls.close_range(3 + self.preserved, keep - 1)
-        syscalls.close_range(keep + 1)
+        self.close_descriptors(keep)
         path = find_command(self.argv[0], self.environment.get(b"PATH", os.fsencode(DEFAULT_PATH)))
         try:
             syscalls.execve(os.fsdecode(path), self.argv, self.environment)

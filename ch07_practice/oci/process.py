@@ -42,7 +42,11 @@ class PatientCommand(Command):
         self._ready = ready
 
     def execute(self, keep: int) -> None:
-        """Wait, then become the command, or end with the error told to who has called `start`."""
+        """Wait, then become the command, or end with the error told to who has called `start`.
+
+        Its limit of open files, which may be small, holds already.
+        """
+        self.close_descriptors(self._door.fileno(), keep)
         caller, _ = self._door._accept()  # type: ignore[attr-defined]  # the C part of accept()
         try:
             self._ready()

@@ -148,10 +148,13 @@ class TestLimits:
         script = "ulimit -n; ulimit -Hn; ulimit -Hc; ulimit -f; ulimit -Hf"
         assert runtime.sh(script, process(rlimits=limits)).text.split() == ["100", "200", "0", "1000", "unlimited"]
 
-    @pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK"])
-    def test_small_ones_do_not_keep_the_runtime_from_its_work(self, runtime: Runtime, name: str) -> None:
-        """The command is a tenth of the runtime's size."""
-        limit = {"type": name, "soft": 8 << 20, "hard": 8 << 20}
+    @pytest.mark.parametrize(
+        ("name", "most"),
+        [("RLIMIT_AS", 8 << 20), ("RLIMIT_DATA", 8 << 20), ("RLIMIT_STACK", 8 << 20), ("RLIMIT_NOFILE", 5)],
+    )
+    def test_small_ones_do_not_keep_the_runtime_from_its_work(self, runtime: Runtime, name: str, most: int) -> None:
+        """The command is a tenth of the runtime's size, and has three files open, one more for the program itself."""
+        limit = {"type": name, "soft": most, "hard": most}
         assert runtime.sh("grep -c . /proc/self/limits", process(rlimits=[limit])).code == 0
 
     def test_raising_a_hard_limit(self, runtime: Runtime) -> None:
