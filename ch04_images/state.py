@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DEFAULT_ROOT = "/var/lib/mydocker"
+WHITESPACE = " \t\n\r"
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -83,15 +84,29 @@ class _Rules:
     memo: dict[str, str] = {}  # noqa: RUF012
 
 
-def read_record(path: str) -> dict[str, Any]:
-    """A record that write_record() wrote. Raises EngineError for one that is missing or damaged."""
+def parse_json(text: bytes) -> Any:
+    """What a JSON text says: RFC 8259. Raises ValueError, RecursionError."""
     scan = _json.make_scanner(_Rules)  # type: ignore[arg-type]  # its type stands for what has these attributes
     try:
-        with open(path, encoding="utf-8") as file:
-            record, _ = scan(file.read().strip(), 0)
+        whole = text.decode().strip(WHITESPACE)
+        value, end = scan(whole, 0)
+        if end == len(whole):
+            return value
+    except (ValueError, StopIteration, SystemError):  # the last for want of json.JSONDecodeError
+        pass
+    import json  # says what is wrong, and where
+
+    return json.loads(text)
+
+
+def read_record(path: str) -> dict[str, Any]:
+    """A record that write_record() wrote. Raises EngineError for one that is missing or damaged."""
+    try:
+        with open(path, "rb") as file:
+            record = parse_json(file.read())
     except OSError as error:
         raise EngineError(f"record {path}", str(error.strerror)) from None
-    except (ValueError, StopIteration, RecursionError, SystemError):  # the last for want of json.JSONDecodeError
+    except (ValueError, RecursionError):
         raise EngineError(f"record {path}", "it is damaged", "it should be a JSON object") from None
     if not isinstance(record, dict):
         raise EngineError(f"record {path}", "it is damaged", "it should be a JSON object")
@@ -104,7 +119,7 @@ def write_record(path: str, record: dict[str, Any], durable: bool = True) -> Non
     temporary = f"{path}.{os.getpid()}.new"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            file.write(_encoded(record) + "\n")
+            file.write(json_of(record) + "\n")
             file.flush()
             if durable:
                 os.fsync(file.fileno())
@@ -117,14 +132,15 @@ def write_record(path: str, record: dict[str, Any], durable: bool = True) -> Non
         raise
 
 
-def _encoded(value: object) -> str:
-    """JSON, RFC 8259. Bytes of file names that are no UTF-8 stay what they are: surrogates are escaped."""
+def json_of(value: object) -> str:
+    """A value as JSON, in one line: RFC 8259. Bytes of file names that are no UTF-8 stay what they are: surrogates are
+    escaped."""
     if isinstance(value, str):
         return str(_json.encode_basestring_ascii(value))
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_encoded(key)}: {_encoded(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{json_of(key)}: {json_of(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_encoded, value)) + "]"
+        return "[" + ", ".join(map(json_of, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     assert isinstance(value, int | float)

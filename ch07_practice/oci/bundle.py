@@ -5,10 +5,10 @@ OCI runtime-spec, bundle.md and config.md. What the document says is checked as 
 
 from __future__ import annotations
 
-import json
 import os
 
 from ch02_namespaces.errors import EngineError
+from ch04_images.state import parse_json
 from ch07_practice.oci.document import Node
 
 SPEC = "1.2.0"
@@ -37,7 +37,7 @@ def load(directory: str) -> Bundle:
     if len(text) > LONGEST:
         raise EngineError(path, f"it is larger than {LONGEST >> 20} MiB")
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise EngineError(path, f"it is no JSON: {error}") from None
     config = Node(document, "")

@@ -18,6 +18,7 @@ from ch02_namespaces.command_line import (
 )
 from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, report
 from ch02_namespaces.output import FORMAT, print_table
+from ch04_images.state import json_of
 from ch05_lifecycle.process import parse_signal
 from ch07_practice.oci import state
 
@@ -104,10 +105,9 @@ class Commands:
         return self._runtime(options).run(id, options.bundle or ".", options.console_socket, options.pid_file)
 
     def state(self, options: Options) -> int:
-        """`state`."""
-        import json
-
-        print(json.dumps(self.runtime.state(options.operands[0]), indent=2))
+        """`state`: a JSON object, a field in a line."""
+        fields = self.runtime.state(options.operands[0]).items()
+        print("{\n" + ",\n".join(f"  {json_of(name)}: {json_of(value)}" for name, value in fields) + "\n}")
         return 0
 
     def kill(self, options: Options) -> int:
@@ -176,11 +176,9 @@ def told_to_engines(error: BaseException) -> str:
 
 def write_log(path: str, format: str, message: str) -> None:
     """Add a line to the log: engines read there why something failed."""
-    import json
-
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     record = {"level": "error", "msg": message, "time": now}
-    line = json.dumps(record) if format == "json" else f"time={now} level=error msg={json.dumps(message)}"
+    line = json_of(record) if format == "json" else f"time={now} level=error msg={json_of(message)}"
     try:
         with open(path, "a") as log:
             log.write(f"{line}\n")

@@ -11,13 +11,13 @@ standard input. Where they run:
 
 from __future__ import annotations
 
-import json
 import os
 import select
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container, Part
+from ch04_images.state import json_of
 from ch07_practice.oci.document import Node
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class Hook:
         """Run it to its end, with the state on its standard input. Raises EngineError if it fails or takes too long."""
         stdin, output = os.memfd_create("state", os.MFD_CLOEXEC), os.memfd_create("output", os.MFD_CLOEXEC)
         try:
-            os.write(stdin, json.dumps(state).encode())
+            os.write(stdin, json_of(state).encode())
             os.lseek(stdin, 0, os.SEEK_SET)
             streams = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((stdin, output, output))]
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, whole_number
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.output import FORMAT
+from ch04_images.state import json_of, parse_json
 from ch05_lifecycle.process import parse_signal
 from ch07_practice.oci import bundle, cli, resources, state
 from ch07_practice.oci.document import Node
@@ -121,7 +121,7 @@ class Commands(cli.Commands):
         from final.runtime.execute import execute_in
 
         kept, group = self._find(options)
-        config = Node(json_of(kept.path(bundle.CONFIG)), "")
+        config = Node(document_in(kept.path(bundle.CONFIG)), "")
         described = self._process(options, config)
         bundle.check_process(described)
         return execute_in(kept, config, described, group, options.detach, options.console_socket, options.pid_file)
@@ -129,7 +129,7 @@ class Commands(cli.Commands):
     def _process(self, options: Options, config: Node) -> Node:
         """The document of the process: the one that is given, or the container's with another command."""
         if options.process is not None:
-            return Node(json_of(options.process), "process")
+            return Node(document_in(options.process), "process")
         wanted: dict[str, Any] = dict(config["process"].value)
         wanted |= {"args": options.operands[1:], "terminal": options.tty}
         wanted["env"] = [*(wanted.get("env") or []), *options.env]
@@ -155,7 +155,7 @@ class Commands(cli.Commands):
         _, group = self._find(options)
         pids = processes(group)
         if options.format == "json":
-            print(json.dumps(pids))
+            print(json_of(pids))
             return 0
         print("PID")
         for pid in pids:
@@ -182,7 +182,7 @@ class Commands(cli.Commands):
         from final.runtime.resources import update
 
         _, group = self._find(options)
-        wanted: dict[str, Any] = {} if options.resources is None else json_of(options.resources)
+        wanted: dict[str, Any] = {} if options.resources is None else document_in(options.resources)
         for option, (subject, field) in GIVEN.items():
             value = getattr(options, option)
             if value is not None:
@@ -196,7 +196,7 @@ class Commands(cli.Commands):
 
         kept, group = self._find(options)
         while True:
-            print(json.dumps({"type": "stats", "id": kept.id, "data": statistics(group)}), flush=True)
+            print(json_of({"type": "stats", "id": kept.id, "data": statistics(group)}), flush=True)
             if options.stats:
                 return 0
             time.sleep(options.interval or 5)
@@ -205,6 +205,8 @@ class Commands(cli.Commands):
 
     def features(self, options: Options) -> int:
         """`features`: OCI runtime-spec, features.md."""
+        import json
+
         from final.runtime.features import features
 
         print(json.dumps(features(), indent=2))
@@ -216,13 +218,11 @@ def refuse(options: Options) -> int:
     raise EngineError("checkpoint", "it is not supported", "CRIU is needed for that: criu(8)")
 
 
-def json_of(path: str) -> Any:
+def document_in(path: str) -> Any:
     """What a JSON file contains; - is standard input. Raises EngineError."""
     try:
-        if path == "-":
-            return json.load(sys.stdin)
-        with open(path, "rb") as file:
-            return json.load(file)
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            return parse_json(file.read())
     except OSError as error:
         raise EngineError(path, str(error.strerror)) from None
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ import os
 import sys
 
 from ch03_run.container import Container, Part
+from ch04_images.state import json_of
 from ch07_practice.oci import sockets
 from ch07_practice.oci.bundle import SPEC
 from ch07_practice.oci.document import Node
@@ -101,13 +102,11 @@ class Listener:
 
     def write_message(self, pid: int) -> None:
         """Leave the text for the container's process. The connection is now its alone."""
-        import json
-
         message = {"ociVersion": SPEC, "fds": [DESCRIPTOR], "pid": pid, "state": self._state(pid)}
         if self._metadata is not None:
             message["metadata"] = self._metadata
         with open(self._message, "wb") as file:
-            file.write(json.dumps(message).encode())
+            file.write(json_of(message).encode())
         self._message = -1
         self.close()
 
