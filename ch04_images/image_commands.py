@@ -9,6 +9,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT, print_table
 from ch04_images import containers, images, state
+from ch04_images.image_names import full_name, split_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def import_image(options: Options) -> int:
     name, path = options.operands
     if os.path.isfile(name) and not os.path.exists(path):
         raise EngineError("import", f"{name!r} is a file", "the name comes first: import NAME FILE")
-    images.full_name(name)  # before hours of download are read
+    full_name(name)  # before hours of download are read
     with _opened(path) as source, Progress("import", _size_of(source)) as progress:
 
         def fill(layer: str) -> int:
@@ -113,7 +114,7 @@ def list_images(options: Options) -> int:
 
     rows = []
     for image in images.every():
-        name, _, tag = image.name.partition(":")
+        name, tag = split_name(image.name)
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(image.created))
         row = {"name": name, "tag": tag, "layers": len(image.layers), "size": image.size, "created": created}
         if options.format != "json":
@@ -133,7 +134,7 @@ def remove_images(options: Options) -> int:
 def remove_image(name: str) -> None:
     """Remove one. Raises EngineError."""
     images.remove(name)
-    print(images.full_name(name))
+    print(full_name(name))
 
 
 def commit_container(options: Options) -> int:

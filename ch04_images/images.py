@@ -4,8 +4,9 @@ A layer is a directory in overlayfs' own form (whiteouts are devices 0/0), so th
 never changed. The configuration uses the names of the OCI image-spec, config.md: Cmd, Env, WorkingDir, User.
 
 What must hold: a layer that a record names is complete. So a layer is filled under the name ID.new, by a process that
-holds its lock, and renamed when it is whole; then the record is written. What a killed process leaves is a layer that
-nobody names, and the next change of the store removes it. Changes are made one at a time, with the lock of `images`.
+holds its lock, and renamed when it is whole; then the record is written, and the lock given up. What a killed process
+leaves is a layer that nobody names or locks, and the next change of the store removes it. Changes are made one at a
+time, with the lock of `images`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import lock, locked
 from ch04_images import containers, state
+from ch04_images.image_names import HEXADECIMAL, full_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,50 +28,30 @@ if TYPE_CHECKING:
 UNFINISHED = ".new"
 LAYER_ID = 16
 MOST_LAYERS = 400  # overlayfs takes 500
-NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-/")
-TAG_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-LONGEST_NAME = 200
 
 
 class Image:
     """A record of the store.
 
     layers: ids, the lowest first; config: see above; size: bytes in the files of all layers; created: in
-    seconds since 1970.
+    seconds since 1970; origin: what whoever brought it wants to remember of where it came from.
     """
 
-    def __init__(self, name: str, layers: Sequence[str], config: Mapping[str, Any], size: int, created: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        layers: Sequence[str],
+        config: Mapping[str, Any],
+        size: int,
+        created: int,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = name
         self.layers = list(layers)
         self.config = dict(config)
         self.size = size
         self.created = created
-
-
-def full_name(text: str) -> str:
-    """A name with its tag, `latest` if none is given: busybox is busybox:latest.
-
-    The name consists of lower-case letters, digits, and `.`, `_`, `-`, `/` between them; the tag may have capital
-    letters: about the grammar of distribution-spec, "Pulling manifests". Raises EngineError.
-    """
-    name, colon, tag = text.partition(":")
-    tag = tag if colon else "latest"
-    parts = name.split("/")
-    if (
-        len(text.replace("/", "%2F")) > LONGEST_NAME
-        or not set(name) <= NAME_CHARACTERS
-        or not all(map(_is_part, parts))
-    ):
-        raise EngineError(
-            f"image name {text!r}", "it is not allowed", "lower-case letters, digits, and . _ - / between"
-        )
-    if not tag or not set(tag) <= TAG_CHARACTERS or tag[0] in ".-":
-        raise EngineError(f"image name {text!r}", f"the tag {tag!r} is not allowed", "NAME:TAG, such as busybox:1.35")
-    return f"{name}:{tag}"
-
-
-def _is_part(part: str) -> bool:
-    return part[:1].isalnum() and part[-1:].isalnum() and ".." not in part
+        self.origin = dict(origin or {})
 
 
 def find(name: str) -> Image:
@@ -96,6 +78,34 @@ def every() -> list[Image]:
     return sorted(found, key=lambda image: image.name)
 
 
+class NewLayer:
+    """A layer on its way into the store, for `with`: an empty directory to fill, and keep() when it is whole.
+
+    Its lock keeps others from sweeping it away. At the end of the `with` an image must have named it (see put), or it
+    goes with the next sweep.
+    """
+
+    def __init__(self) -> None:
+        self.id = os.urandom(LAYER_ID // 2).hex()  # short: mount(2) takes the names of all layers in one page
+        with locked(state.make_place("images"), fcntl.LOCK_EX):  # nobody sweeps between mkdir and lock
+            self.directory = state.make_place("layers", self.id + UNFINISHED)
+            self._held = lock(self.directory, fcntl.LOCK_EX)
+        os.chmod(self.directory, 0o755)
+
+    def keep(self) -> None:
+        """It is whole: give it its place."""
+        os.rename(self.directory, layer_directory(self.id))
+
+    def __enter__(self) -> NewLayer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            state.remove_tree(self.directory)  # nothing is there if it was kept
+        finally:
+            os.close(self._held)
+
+
 def create(
     name: str,
     fill: Callable[[str], int],
@@ -110,44 +120,50 @@ def create(
     """
     full = full_name(name)
     layers = below.layers if below else []
-    if len(layers) >= MOST_LAYERS:
-        raise EngineError(f"image {name!r}", f"it would have more than {MOST_LAYERS} layers", "export and import it")
     settings = config if config is not None else below.config if below else {}
-    _check_config(f"image {name!r}", settings)
-    id = os.urandom(LAYER_ID // 2).hex()  # short: mount(2) takes the names of all layers in one page
-    with locked(state.make_place("images"), fcntl.LOCK_EX):  # nobody else sweeps between mkdir and lock
-        _sweep()  # a killed import may have left a full disk
-        unfinished = state.make_place("layers", id + UNFINISHED)
-        held = lock(unfinished, fcntl.LOCK_EX)
-    try:
-        os.chmod(unfinished, 0o755)
-        size = fill(unfinished) + (below.size if below else 0)
-        image = Image(full, [*layers, id], settings, size, int(time.time()))
-        with locked(state.make_place("images"), fcntl.LOCK_EX):
-            os.rename(unfinished, state.place("layers", id))
-            _write(image)
-            _sweep()
-    except BaseException:
-        state.remove_tree(unfinished)
-        raise
-    finally:
-        os.close(held)
+    check(f"image {name!r}", [*layers, ""], settings)
+    sweep()  # a killed import may have left a full disk
+    with NewLayer() as layer:
+        size = fill(layer.directory) + (below.size if below else 0)
+        layer.keep()
+        image = Image(full, [*layers, layer.id], settings, size, int(time.time()))
+        put(image)
     return image
 
 
-def remove(name: str) -> None:
+def check(what: str, layers: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Raise EngineError for an image of too many layers, or whose configuration we could not use."""
+    if len(layers) > MOST_LAYERS:
+        raise EngineError(what, f"it would have more than {MOST_LAYERS} layers", "export and import it")
+    _check_config(what, config)
+
+
+def put(image: Image) -> None:
+    """Give an image its name; one that had it loses it. Its layers are whole, and the caller holds locks on them."""
+    with locked(state.make_place("images"), fcntl.LOCK_EX):
+        _write(image)
+        _sweep()
+
+
+def remove(name: str, force: bool = False) -> None:
     """Remove an image, and those of its layers that nobody else needs.
 
-    Raises EngineError when there is none, or when a container stands on it.
+    Raises EngineError when there is none, or, without `force`, when a container stands on it.
     """
     with locked(state.make_place("images"), fcntl.LOCK_EX):
         image = find(name)
-        for container in containers.every():
-            if container.image == image.name and container.layers == image.layers:
-                id = state.short(container.id)
-                raise EngineError(f"image {name!r}", f"container {id} stands on it", f"`rm {id}` first")
+        user = user_of(image)
+        if user and not force:
+            id = state.short(user)
+            raise EngineError(f"image {name!r}", f"container {id} stands on it", f"`rm {id}` first")
         os.unlink(_record_path(image.name))
         _sweep()
+
+
+def user_of(image: Image) -> str:
+    """The id of a container that stands on this image, by this name; empty if there is none."""
+    users = (one.id for one in containers.every() if one.image == image.name and one.layers == image.layers)
+    return next(users, "")
 
 
 def sweep() -> None:
@@ -177,11 +193,13 @@ def _read(full: str, path: str) -> Image:
     if not 0 <= record["created"] < 1 << 40:
         raise EngineError(f"record {path}", "its time of creation cannot be")
     _check_config(f"record {path}", record["config"])
-    return Image(full, record["layers"], record["config"], record["size"], record["created"])
+    origin = record.get("origin")
+    known = origin if isinstance(origin, dict) else {}
+    return Image(full, record["layers"], record["config"], record["size"], record["created"], known)
 
 
 def _is_layer_id(id: object) -> bool:
-    return isinstance(id, str) and len(id) == LAYER_ID and set(id) <= frozenset("0123456789abcdef")
+    return isinstance(id, str) and len(id) == LAYER_ID and set(id) <= HEXADECIMAL
 
 
 def _is_text(value: object) -> bool:
@@ -208,7 +226,7 @@ def _check_config(what: str, config: Mapping[str, Any]) -> None:
 
 def _write(image: Image) -> None:
     record = {"layers": image.layers, "config": image.config, "size": image.size, "created": image.created}
-    state.write_record(_record_path(image.name), record)
+    state.write_record(_record_path(image.name), {**record, **({"origin": image.origin} if image.origin else {})})
 
 
 def _sweep() -> None:

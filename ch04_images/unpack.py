@@ -56,11 +56,16 @@ def unpack(
     Returns how many bytes its regular files have. Raises EngineError, naming the entry. Then the target holds what came
     before, and the caller removes it.
     """
+    return unpack_plain(open_plain(source, progress, bounds.total), target, layer=layer, bounds=bounds)
+
+
+def unpack_plain(read: Callable[[int], bytes], target: str, *, layer: bool = False, bounds: Bounds = DEFAULTS) -> int:
+    """The same for an archive whose plain bytes a function reads: at most as many as it is asked for, none at the
+    end."""
     try:
         tree = Tree(target)
         try:
-            unpacking = Unpacking(Archive(open_plain(source, progress, bounds.total), bounds), tree, layer, bounds)
-            return unpacking.run()
+            return Unpacking(Archive(read, bounds), tree, layer, bounds).run()
         finally:
             tree.close()
     except OSError as error:
@@ -278,8 +283,7 @@ def what_new_files_get(top: int) -> tuple[tuple[int, int] | None, int]:
     Not sure are a group that comes from the directory (setgid, mount option grpid), and modes where there is a
     default ACL (acl(5)).
     """
-    umask = os.umask(0o077)
-    os.umask(umask)
+    umask = current_umask()
     group = os.getegid()
     owner = (os.geteuid(), group) if os.fstat(top).st_gid == group else None
     try:
@@ -287,6 +291,13 @@ def what_new_files_get(top: int) -> tuple[tuple[int, int] | None, int]:
     except OSError:  # ENOTSUP: a file system without attributes
         has_acl = False
     return owner, 0 if has_acl else 0o777 & ~umask
+
+
+def current_umask() -> int:
+    """The mode bits that this process's new files do not get. umask(2) tells only by changing it, for all threads."""
+    with open("/proc/self/status", "rb") as status:
+        lines = dict(line.split(b":", 1) for line in status if b":" in line)
+    return int(lines[b"Umask"], 8)
 
 
 def finish(descriptor: int, entry: Entry, owner: tuple[int, int] | None = None, mode: int = -1) -> None:
