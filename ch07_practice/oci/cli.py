@@ -19,7 +19,7 @@ from ch02_namespaces.command_line import (
 from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, report
 from ch02_namespaces.output import FORMAT, print_table
 from ch04_images.state import json_of
-from ch05_lifecycle.process import parse_signal
+from ch05_lifecycle.signals import parse_signal
 from ch07_practice.oci import state
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "python3 -m ch07_practice.oci"
 WORDS_OF_RUNC = {NOT_FOUND: "executable file not found in $PATH", NOT_EXECUTABLE: "permission denied"}
-"""Docker and podman look for them in the log, to end with 127 or 126 themselves. By the exit code."""
+"""Docker and podman look for them in what we say or log, to end with 127 or 126 themselves. By the exit code."""
 
 
 def log_format(text: str) -> str:
@@ -163,15 +163,17 @@ def main(
             commands.root = options.root
         return dispatch(commands.table(), ["--help"] if options.help else options.operands, program)
     except (Exception, KeyboardInterrupt) as error:
+        told = in_words_of_runc(error)
         if options.log is not None:
-            write_log(options.log, options.log_format or "text", told_to_engines(error))
-        return report(error)
+            write_log(options.log, options.log_format or "text", str(told))
+        return report(told)
 
 
-def told_to_engines(error: BaseException) -> str:
-    """The message of an error, with the words by which engines know it."""
-    known = WORDS_OF_RUNC.get(error.exit_code) if isinstance(error, EngineError) else None
-    return f"{error}: {known}" if known else str(error)
+def in_words_of_runc(error: BaseException) -> BaseException:
+    """The error, with the words by which engines know it."""
+    if not isinstance(error, EngineError) or error.exit_code not in WORDS_OF_RUNC:
+        return error
+    return EngineError(error.what, f"{error.why}, {WORDS_OF_RUNC[error.exit_code]}", error.hint, error.exit_code)
 
 
 def write_log(path: str, format: str, message: str) -> None:

@@ -11,7 +11,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, whole
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.output import FORMAT
 from ch04_images.state import json_of, parse_json
-from ch05_lifecycle.process import parse_signal
+from ch05_lifecycle.signals import parse_signal
 from ch07_practice.oci import bundle, cli, resources, state
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.state import Kept
@@ -92,8 +92,6 @@ class Commands(cli.Commands):
                 self.events,
             ),
             "features": CliCommand("Say what this runtime can do.", [], "", self.features),
-            "checkpoint": CliCommand("Not supported.", [], "[ID]", refuse),
-            "restore": CliCommand("Not supported.", [], "[ID]", refuse),
         }
 
     def _find(self, options: Options) -> tuple[Kept, Cgroup]:
@@ -211,11 +209,6 @@ class Commands(cli.Commands):
 
         print(json.dumps(features(), indent=2))
         return 0
-
-
-def refuse(options: Options) -> int:
-    """`checkpoint` and `restore`."""
-    raise EngineError("checkpoint", "it is not supported", "CRIU is needed for that: criu(8)")
 
 
 def document_in(path: str) -> Any:
