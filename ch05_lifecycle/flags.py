@@ -5,7 +5,7 @@ from __future__ import annotations
 from ch02_namespaces.command_line import Flag
 from ch02_namespaces.errors import EngineError
 from ch04_images.cli import IMAGE_FLAGS
-from ch05_lifecycle.process import parse_signal
+from ch05_lifecycle.signals import parse_signal
 
 
 def restart_policy(text: str) -> str:

@@ -8,6 +8,7 @@ from ch02_namespaces.syscalls import SIGKILL
 from ch04_images import image_commands, state
 from ch04_images.image_commands import for_each
 from ch05_lifecycle import names, process, store
+from ch05_lifecycle.signals import parse_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def stop_one(stored: Stored, seconds: float | None) -> None:
 def kill_containers(options: Options) -> int:
     """`kill`: send a signal, SIGKILL if none is given."""
     state.require_root()
-    signal = process.parse_signal(options.signal or "KILL")
+    signal = parse_signal(options.signal or "KILL")
 
     def kill(text: str) -> None:
         stored = store.find(text)

@@ -10,6 +10,8 @@ from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state
 from ch05_lifecycle import store
+from ch05_lifecycle.proc_stat import start_time
+from ch05_lifecycle.signals import parse_signal
 from ch05_lifecycle.store import Stored
 
 TYPE_CHECKING = False
@@ -17,31 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 MOMENT = 0.005  # seconds
-SIGNALS = (
-    *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM"),
-    *("TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF"),
-    *("WINCH", "IO", "PWR", "SYS"),
-)
-"""Names by number, from 1: signal(7), x86-64 and arm64."""
-
-
-def parse_signal(text: str) -> int:
-    """The number of a signal: 15, TERM or SIGTERM, in any case. Raises EngineError."""
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= 64:
-        return int(text)
-    name = text.upper().removeprefix("SIG")
-    if name not in SIGNALS:
-        raise EngineError(f"signal {text!r}", "there is none of this name or number", "such as TERM, SIGKILL or 9")
-    return SIGNALS.index(name) + 1
-
-
-def start_time(pid: int) -> int:
-    """When a process was started, in clock ticks since boot: proc_pid_stat(5), field 22. 0 if it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
 
 
 def open_process(stored: Stored) -> int:

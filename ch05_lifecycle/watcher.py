@@ -22,7 +22,7 @@ from ch03_run.container import Container, create, delete, start
 from ch04_images import containers, state
 from ch05_lifecycle import names, store
 from ch05_lifecycle.logs import LogWriter
-from ch05_lifecycle.process import start_time
+from ch05_lifecycle.proc_stat import start_time
 from ch05_lifecycle.store import Stored
 from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
 

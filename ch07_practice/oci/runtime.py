@@ -15,7 +15,7 @@ from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.container import Container, Part, create, delete, let_go
 from ch04_images import state as records
 from ch04_images.console import Console
-from ch05_lifecycle.process import start_time
+from ch05_lifecycle.proc_stat import start_time
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci import hooks, process, resources, sockets, state
 from ch07_practice.oci.bundle import Bundle

@@ -14,7 +14,7 @@ import os
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state as records
-from ch05_lifecycle.process import start_time
+from ch05_lifecycle.proc_stat import state_and_start_time
 from ch07_practice.oci.bundle import SPEC
 
 TYPE_CHECKING = False
@@ -60,7 +60,8 @@ class Kept:
             pidfd = syscalls.pidfd_open(pid)
         except SyscallError:
             return None
-        if start_time(pid) == record["started_by_kernel"] and process_state(pid) not in "ZX":
+        letter, started = state_and_start_time(pid)
+        if started == record["started_by_kernel"] and letter not in "ZX":
             return pidfd
         os.close(pidfd)
         return None
@@ -85,15 +86,6 @@ class Kept:
             "annotations": record["annotations"],
         }
         return found if status == STOPPED else found | {"pid": record["pid"]}
-
-
-def process_state(pid: int) -> str:
-    """The letter of proc_pid_stat(5), field 3; X for a process that is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0].decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return "X"
 
 
 def check_id(id: str) -> None:
