@@ -9,9 +9,8 @@ import os
 
 from ch02_namespaces.errors import EngineError
 from ch04_images.state import parse_json
-from ch07_practice.oci.document import Node
+from ch07_practice.oci.document import SPEC, Node
 
-SPEC = "1.2.0"
 LONGEST = 16 << 20  # bytes
 CONFIG = "config.json"
 

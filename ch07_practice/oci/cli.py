@@ -19,14 +19,14 @@ from ch02_namespaces.command_line import (
 from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, report
 from ch02_namespaces.output import FORMAT, print_table
 from ch04_images.state import json_of
-from ch05_lifecycle.signals import parse_signal
 from ch07_practice.oci import state
+from ch07_practice.oci.runtime import Runtime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from ch07_practice.oci.runtime import Runtime
+    from ch07_practice.oci.create import Creator
 
 PROGRAM = "python3 -m ch07_practice.oci"
 WORDS_OF_RUNC = {NOT_FOUND: "executable file not found in $PATH", NOT_EXECUTABLE: "permission denied"}
@@ -56,10 +56,9 @@ CREATE_FLAGS = [
 
 
 class Commands:
-    """The commands, on one runtime. make: a runtime for a directory."""
+    """The commands. Each imports what it needs when it is used."""
 
-    def __init__(self, make: Callable[[str], Runtime]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self.root = state.DEFAULT_ROOT
 
     def table(self) -> dict[str, CliCommand]:
@@ -80,18 +79,24 @@ class Commands:
     @property
     def runtime(self) -> Runtime:
         """The runtime for the directory that the command line names."""
-        return self._make(self.root)
+        return Runtime(self.root)
 
-    def _runtime(self, options: Options) -> Runtime:
-        runtime = self.runtime
-        runtime.explains = options.explain
-        runtime.preserved = options.preserve_fds or 0
-        return runtime
+    def creator(self) -> Creator:
+        """The one that makes containers. A later chapter has another."""
+        from ch07_practice.oci.create import Creator
+
+        return Creator(self.root)
+
+    def _creator(self, options: Options) -> Creator:
+        creator = self.creator()
+        creator.explains = options.explain
+        creator.preserved = options.preserve_fds or 0
+        return creator
 
     def create(self, options: Options) -> int:
         """`create`."""
         (id,) = options.operands
-        self._runtime(options).create(id, options.bundle or ".", options.console_socket, options.pid_file)
+        self._creator(options).create(id, options.bundle or ".", options.console_socket, options.pid_file)
         return 0
 
     def start(self, options: Options) -> int:
@@ -102,7 +107,7 @@ class Commands:
     def run(self, options: Options) -> int:
         """`run`: the exit code is the command's."""
         (id,) = options.operands
-        return self._runtime(options).run(id, options.bundle or ".", options.console_socket, options.pid_file)
+        return self._creator(options).run(id, options.bundle or ".", options.console_socket, options.pid_file)
 
     def state(self, options: Options) -> int:
         """`state`: a JSON object, a field in a line."""
@@ -112,6 +117,8 @@ class Commands:
 
     def kill(self, options: Options) -> int:
         """`kill`."""
+        from ch05_lifecycle.signals import parse_signal
+
         id, *signal = options.operands
         self.runtime.kill(id, parse_signal(signal[0] if signal else "TERM"))
         return 0
@@ -190,6 +197,4 @@ def write_log(path: str, format: str, message: str) -> None:
 
 def entry_point() -> None:
     """The program: run the command line that we were started with, and end."""
-    from ch07_practice.oci.runtime import Runtime
-
-    leave(main(Commands(Runtime), sys.argv[1:]))
+    leave(main(Commands(), sys.argv[1:]))

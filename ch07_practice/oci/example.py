@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 from ch02_namespaces.errors import EngineError
-from ch07_practice.oci.bundle import CONFIG, SPEC
+from ch07_practice.oci.bundle import CONFIG
+from ch07_practice.oci.document import SPEC
 
 INERT = ["nosuid", "noexec", "nodev"]
 

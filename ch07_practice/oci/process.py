@@ -5,7 +5,6 @@ OCI runtime-spec, config.md, "Process".
 
 from __future__ import annotations
 
-import _socket
 import marshal
 import os
 
@@ -14,11 +13,11 @@ from ch02_namespaces.errors import EngineError
 from ch03_run.command import DEFAULT_PATH, Command, find_command
 from ch03_run.container import Container, Part
 from ch04_images.inside import make_directory
-from ch07_practice.oci import sockets
 from ch07_practice.oci.document import Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable
 
 
@@ -54,28 +53,6 @@ class PatientCommand(Command):
         except EngineError as error:
             os.write(caller, marshal.dumps((error.what, error.why, error.hint, error.exit_code)))
             os._exit(error.exit_code)
-
-
-def knock(path: str) -> None:
-    """Let a waiting command begin; returns when it has. Raises EngineError with what the container tells."""
-    client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        sockets.connect(client, path)
-        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
-    except OSError as error:
-        raise EngineError(f"start: {path}", str(error.strerror), "has it ended?") from None
-    finally:
-        client.close()
-    if answer:
-        raise EngineError(*marshal.loads(answer))
-
-
-def open_door(path: str) -> _socket.socket:
-    """A socket on which PatientCommand waits. Raises EngineError."""
-    door = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    sockets.bind(door, path)
-    door.listen(1)
-    return door
 
 
 class Session(Part):

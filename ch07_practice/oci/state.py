@@ -15,7 +15,7 @@ from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state as records
 from ch05_lifecycle.proc_stat import state_and_start_time
-from ch07_practice.oci.bundle import SPEC
+from ch07_practice.oci.document import SPEC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ CREATING, CREATED, RUNNING, STOPPED, PAUSED = "creating", "created", "running", 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 LONGEST_ID = 1024
 DOOR = "door"
+CONFIG = "config.json"
 
 
 class Kept:
@@ -44,6 +45,14 @@ class Kept:
         if not os.path.exists(self.path("state.json")):
             raise EngineError(f"container {self.id}", "it does not exist", f"`list` shows those of {self.root}")
         return records.read_record(self.path("state.json"))
+
+    def config(self) -> dict[str, Any]:
+        """The bundle's config.json, as it was at `create`. Raises EngineError."""
+        return records.read_record(self.path(CONFIG))
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Keep it."""
+        records.write_record(self.path(CONFIG), config, durable=False)
 
     def write(self, **changes: object) -> None:
         """Change what is kept."""

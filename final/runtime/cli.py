@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
-from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.command_line import CliCommand, Flag, Options, leave, whole_number
-from ch02_namespaces.errors import EngineError, SyscallError
+from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT
 from ch04_images.state import json_of, parse_json
-from ch05_lifecycle.signals import parse_signal
-from ch07_practice.oci import bundle, cli, resources, state
-from ch07_practice.oci.document import Node
+from ch07_practice.oci import cli, state
+from ch07_practice.oci.document import SPEC, Node
 from ch07_practice.oci.state import Kept
 
 TYPE_CHECKING = False
@@ -21,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ch02_namespaces.cgroups import Cgroup
+    from ch07_practice.oci.create import Creator
 
 PROGRAM = "mydocker-runtime"
 VERSION = "0.7.0"
@@ -94,34 +92,38 @@ class Commands(cli.Commands):
             "features": CliCommand("Say what this runtime can do.", [], "", self.features),
         }
 
+    def creator(self) -> Creator:
+        """One that knows all of the specification."""
+        from final.runtime.runtime import FullRuntime
+
+        return FullRuntime(self.root)
+
     def _find(self, options: Options) -> tuple[Kept, Cgroup]:
+        from ch02_namespaces.cgroups import Cgroup
+
         kept = state.find(self.root, options.operands[0])
-        return kept, resources.group_of(kept.record()["cgroup"])
+        return kept, Cgroup(kept.record()["cgroup"])
 
     def kill(self, options: Options) -> int:
         """`kill`, with --all to every process of its cgroup."""
         if not options.all:
             return super().kill(options)
+        from ch05_lifecycle.signals import parse_signal
+        from final.runtime.resources import signal_all
+
         _, group = self._find(options)
-        number = parse_signal(options.operands[1] if len(options.operands) > 1 else "TERM")
-        for pid in group.processes():
-            try:
-                pidfd = syscalls.pidfd_open(pid)
-            except SyscallError:  # it has ended
-                continue
-            if pid in group.processes():  # the number has meant it all the time
-                namespaces.Process(pid, pidfd).send_signal(number)
-            os.close(pidfd)
+        signal_all(group, parse_signal(options.operands[1] if len(options.operands) > 1 else "TERM"))
         return 0
 
     def execute(self, options: Options) -> int:
         """`exec`: the exit code of the process, or 0 with --detach."""
+        from ch07_practice.oci.bundle import check_process
         from final.runtime.execute import execute_in
 
         kept, group = self._find(options)
-        config = Node(document_in(kept.path(bundle.CONFIG)), "")
+        config = Node(kept.config(), "")
         described = self._process(options, config)
-        bundle.check_process(described)
+        check_process(described)
         return execute_in(kept, config, described, group, options.detach, options.console_socket, options.pid_file)
 
     def _process(self, options: Options, config: Node) -> Node:
@@ -224,10 +226,8 @@ def document_in(path: str) -> Any:
 
 def main(arguments: list[str]) -> int:
     """Run a command line; the exit code."""
-    from final.runtime.runtime import FullRuntime
-
-    version = f"{PROGRAM} version {VERSION}\nspec: {bundle.SPEC}"
-    return cli.main(Commands(FullRuntime), arguments, PROGRAM, GLOBAL_FLAGS, version)
+    version = f"{PROGRAM} version {VERSION}\nspec: {SPEC}"
+    return cli.main(Commands(), arguments, PROGRAM, GLOBAL_FLAGS, version)
 
 
 def entry_point() -> None:

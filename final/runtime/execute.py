@@ -19,7 +19,7 @@ from ch04_images.console import Console
 from ch05_lifecycle.execute import JoinCgroup
 from ch07_practice.oci import process as oci_process
 from ch07_practice.oci.document import Node
-from ch07_practice.oci.runtime import give_terminal, write_pid_file
+from ch07_practice.oci.handover import give_terminal, write_pid_file
 from ch07_practice.oci.state import CREATED, RUNNING, Kept
 from final.runtime.oom_score import OomScore
 from final.runtime.runtime import attributes_of
@@ -97,9 +97,7 @@ def execute_in(
         if pid_file:
             write_pid_file(pid_file, container.process.pid)
         if console_socket:
-            assert isinstance(streams, Console)
-            streams.connect()
-            give_terminal(console_socket, streams.master)
+            give_terminal(console_socket, streams)
             return int(container.process.wait() or 0)
         return foreground.attend(container)
 
@@ -109,10 +107,8 @@ def execute_in(
 def _leave(container: Container, streams: Part, console_socket: str | None, pid_file: str | None) -> int:
     """Start a process, and end before it does."""
     create(container)
-    if isinstance(streams, Console):
-        assert console_socket is not None
-        streams.connect()
-        give_terminal(console_socket, streams.master)
+    if console_socket is not None:
+        give_terminal(console_socket, streams)
     start(container)
     assert container.process is not None
     if pid_file:
@@ -124,6 +120,8 @@ def _leave(container: Container, streams: Part, console_socket: str | None, pid_
 def streams_of(described: Node, detach: bool, console_socket: str | None) -> Streams | Terminal:
     """The part for the standard streams: the caller's, or a terminal. Raises EngineError."""
     if not described["terminal"].flag():
+        if console_socket:
+            raise EngineError("--console-socket", "there is no terminal to be given", "--tty")
         return Streams(interactive=True)
     if detach and not console_socket:
         raise EngineError("exec --detach", "a terminal needs somebody to take it", "--console-socket")

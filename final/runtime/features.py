@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ch07_practice.oci import hooks, mounts, namespaces
-from ch07_practice.oci.bundle import SPEC
+from ch07_practice.oci.document import SPEC
 from final.runtime.capabilities import NUMBERS
 
 

@@ -12,6 +12,7 @@ import os
 
 from ch02_namespaces import cgroup_v2, syscalls
 from ch02_namespaces.cgroups import Cgroup, Hierarchy, usable_hierarchies
+from ch02_namespaces.errors import SyscallError
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.resources import OwnCgroup
 from final.runtime import resources_v1, resources_v2
@@ -129,3 +130,17 @@ def processes(group: Cgroup) -> list[int]:
     for directory, _, _ in os.walk(group.directory()):
         found.update(map(int, syscalls.read_file(f"{directory}/cgroup.procs").split()))
     return sorted(found)
+
+
+def signal_all(group: Cgroup, number: int) -> None:
+    """Send a signal to all processes of a group, those of groups below it left out; nobody else is hit."""
+    from ch02_namespaces import namespaces
+
+    for pid in group.processes():
+        try:
+            pidfd = syscalls.pidfd_open(pid)
+        except SyscallError:  # it has ended
+            continue
+        if pid in group.processes():  # the number has meant it all the time
+            namespaces.Process(pid, pidfd).send_signal(number)
+        os.close(pidfd)

@@ -8,9 +8,10 @@ seccomp filter, so that it comes even later, and judges fewer calls of ours.
 from __future__ import annotations
 
 from ch03_run.container import Part
-from ch07_practice.oci import hooks, process, root, runtime, state
+from ch07_practice.oci import hooks, process, root, state
 from ch07_practice.oci.bundle import Bundle
 from ch07_practice.oci.cgroup_mount import cgroup_filesystem
+from ch07_practice.oci.create import Creator
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import DefaultDevices
 from ch07_practice.oci.namespaces import Namespaces
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class FullRuntime(runtime.Runtime):
+class FullRuntime(Creator):
     """All of the specification that this machine can do; the rest is refused clearly."""
 
     def cgroup_path(self, config: Node, id: str) -> str:

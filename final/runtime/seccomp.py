@@ -13,8 +13,7 @@ import sys
 from ch03_run.container import Container, Part
 from ch04_images.state import json_of
 from ch07_practice.oci import sockets
-from ch07_practice.oci.bundle import SPEC
-from ch07_practice.oci.document import Node
+from ch07_practice.oci.document import SPEC, Node
 from final.runtime import kernel
 from final.runtime.seccomp_filter import Filter
 

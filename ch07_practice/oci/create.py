@@ -1,0 +1,148 @@
+"""create, and run: how a container comes to be. Book sections 7.3 and 7.4.
+
+`create` is the loop up to the point where only exec is missing; it leaves the process waiting at a door, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ch03_run.container import Container, Part, create, delete, let_go
+from ch04_images import state as records
+from ch05_lifecycle.proc_stat import start_time
+from ch07_practice.oci import bundle as bundles
+from ch07_practice.oci import hooks, process, resources, state
+from ch07_practice.oci.bundle import Bundle
+from ch07_practice.oci.cgroup_mount import cgroup_filesystem
+from ch07_practice.oci.document import Node
+from ch07_practice.oci.door import open_door
+from ch07_practice.oci.handover import give_terminal, write_pid_file
+from ch07_practice.oci.mounts import DefaultDevices, Mounts
+from ch07_practice.oci.namespaces import Namespaces
+from ch07_practice.oci.root import BindRoot, PivotRoot, ReadOnlyRoot, RootPropagation
+from ch07_practice.oci.runtime import Runtime
+from ch07_practice.oci.state import CREATED, Kept
+
+
+class Creator(Runtime):
+    """The runtime that also makes containers. A later chapter adds parts to parts_of()."""
+
+    explains = False
+    """Whether each stage, part and system call is told as it happens."""
+    preserved = 0
+    """How many descriptors of the caller, behind the standard streams, the command gets."""
+
+    def cgroup_path(self, config: Node, id: str) -> str:
+        """Where the container's cgroup is. Raises EngineError."""
+        return resources.path_of(config, id)
+
+    def parts_of(self, bundle: Bundle, kept: Kept, namespaces: Namespaces, streams: Part) -> list[Part]:
+        """What the container consists of, in order. Raises EngineError for what makes no sense."""
+        config = bundle.config
+        now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
+        limited = resources.Resources(config, self.cgroup_path(config, kept.id))
+        return [
+            limited,
+            namespaces,
+            hooks.RuntimeHooks(config, now),
+            BindRoot(bundle),
+            hooks.ContainerHooks(config, now),
+            PivotRoot(),
+            RootPropagation(bundle),
+            Mounts(config, cgroup_filesystem(namespaces, limited.group)),
+            DefaultDevices(),
+            process.Hostname(config, namespaces.has("uts")),
+            streams,
+            *([ReadOnlyRoot()] if config["root"]["readonly"].flag() else []),
+            process.WorkingDirectory(config["process"]),
+            process.Findable(),
+            process.User(config["process"]),
+        ]
+
+    def create(self, id: str, directory: str, console_socket: str | None = None, pid_file: str | None = None) -> Kept:
+        """Make a container of a bundle; its command waits for start(). Raises EngineError; then there is none."""
+        bundle = bundles.load(directory)
+        config = bundle.config
+        hooks.check(config)
+        if not Namespaces(config["linux"]["namespaces"]).has("mount"):
+            raise config["linux"]["namespaces"].wrong("there is no mount namespace, so its root would be the host's")
+        if not config["process"]:
+            raise config["process"].wrong("it is missing, and there is no command to start")
+        process.check_terminal(config["process"], console_socket)
+        kept = state.reserve(self.root, id)
+        try:
+            self._create(kept, bundle, console_socket)
+        except BaseException:  # the loop has cleaned up after itself
+            records.remove_tree(kept.path())
+            raise
+        try:
+            if pid_file:
+                write_pid_file(pid_file, kept.record()["pid"])
+        except BaseException:
+            self.delete(id, force=True)
+            raise
+        return kept
+
+    def _create(self, kept: Kept, bundle: Bundle, console_socket: str | None) -> None:
+        config = bundle.config
+        kept.write_config(config.value)
+        annotations = {name: node.text() for name, node in config["annotations"].fields().items()}
+        group = self.cgroup_path(config, kept.id)
+        kept.write(
+            id=kept.id,
+            bundle=bundle.directory,
+            annotations=annotations,
+            pid=0,
+            started_by_kernel=0,
+            created=time.time(),
+            cgroup=group,
+        )
+        namespaces = Namespaces(config["linux"]["namespaces"])
+        streams = streams_of(config["process"])
+        parts = self.parts_of(bundle, kept, namespaces, streams)
+        door = open_door(kept.path(state.DOOR))
+        starting = hooks.hooks_of(config, "startContainer")
+        told = kept.state(CREATED)
+        ready = lambda: hooks.run_all(starting, told | {"pid": os.getpid()})  # noqa: E731
+        command = process.PatientCommand(process.command_of(config["process"]), door, ready)
+        command.preserved = self.preserved
+        container = Container(kept.id, command, parts)
+        if self.explains:
+            from ch03_run.explain import narrate
+
+            narrate(container)
+        create(container)
+        assert container.process is not None
+        try:
+            if console_socket is not None:
+                give_terminal(console_socket, streams)
+            pid = container.process.pid
+            kept.write(pid=pid, started_by_kernel=start_time(pid))
+        except BaseException:
+            delete(container)
+            raise
+        let_go(container)
+
+    def run(self, id: str, directory: str, console_socket: str | None = None, pid_file: str | None = None) -> int:
+        """create, start, wait, delete; the command's exit code. Raises EngineError."""
+        kept = self.create(id, directory, console_socket, pid_file)
+        child = kept.record()["pid"]
+        try:
+            self.start(id)
+            _, status = os.waitpid(child, 0)
+        except BaseException:
+            self.delete(id, force=True)
+            raise
+        self.delete(id, force=True)
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else 128 - code
+
+
+def streams_of(described: Node) -> Part:
+    """The part for the standard streams: the caller's, or a terminal of the container's own."""
+    if not described["terminal"].flag():
+        return process.Session()
+    from ch04_images.console import Console
+
+    return Console(interactive=False)
