@@ -83,10 +83,10 @@ class FullRuntime(Creator):
             Sysctl(config, namespaces),
             streams,
             *([root.ReadOnlyRoot()] if config["root"]["readonly"].flag() else []),
-            process.WorkingDirectory(described),
-            process.Findable(),
             ReadonlyPaths(linux["readonlyPaths"]),
             MaskedPaths(linux["maskedPaths"]),
+            process.WorkingDirectory(described),
+            process.Findable(),
             *attributes_of(described, linux, now),
         ]
 

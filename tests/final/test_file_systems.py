@@ -86,6 +86,13 @@ class TestMaskedPaths:
         assert result.text == "refused"
         assert (runtime.rootfs / "secret").read_text() == "secret"
 
+    def test_the_command_starts_where_it_was_to_start(self, runtime: Runtime) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["process"]["cwd"] = "/usr"
+            config["linux"]["maskedPaths"] = ["/home"]
+
+        assert runtime.run(["pwd"], change).text == "/usr"
+
     def test_without_masks_the_same_can_be_read(self, runtime: Runtime) -> None:
         (runtime.rootfs / "secret").write_text("secret")
         assert runtime.sh("cat /secret").text == "secret"
