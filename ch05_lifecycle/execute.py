@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 
-from ch02_namespaces.cgroups import Cgroup
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
@@ -20,6 +19,7 @@ from ch03_run.isolation import DieWithEngine
 from ch03_run.terminal import Streams, Terminal
 from ch04_images import state
 from ch04_images.user import User, WorkingDirectory
+from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch05_lifecycle.process import open_process
 from ch05_lifecycle.store import Stored, find, group_of
 
@@ -57,30 +57,6 @@ class JoinNamespaces(Part):
         for descriptor in self.join:
             os.close(descriptor)
         self.join = ()
-
-
-class JoinCgroup(Part):
-    """What the container may use counts for this process, too."""
-
-    section = "5.4"
-
-    def __init__(self, group: Cgroup) -> None:
-        self._group = group
-
-    def prepare(self, container: Container) -> None:
-        if self._group.hierarchies:
-            self._group.open_doors()
-            container.birth_cgroup = self._group.open_birthplace()
-
-    def enter(self, container: Container) -> None:
-        if self._group.hierarchies:
-            self._group.join()
-
-    def cleanup(self, container: Container) -> None:
-        self._group.close()
-        if container.birth_cgroup is not None:
-            os.close(container.birth_cgroup)
-            container.birth_cgroup = None
 
 
 def execute(options: Options) -> int:

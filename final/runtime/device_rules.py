@@ -13,7 +13,6 @@ from ch02_namespaces.cgroups import Cgroup
 from ch03_run.container import Container, Part
 from ch04_images.filesystems import NODES
 from ch07_practice.oci.document import Node
-from final.runtime import device_program
 from final.runtime.devices import LARGEST_MAJOR, LARGEST_MINOR
 
 KINDS = ("a", "b", "c")
@@ -111,6 +110,8 @@ class DeviceRules(Part):
                 write(self._rules, self._group.directory("devices"), self._node)
                 return
         if self._group.hierarchies and self._group.hierarchies[0].version is cgroup_v2:
+            from final.runtime import device_program
+
             loaded = device_program.load(device_program.program(self._rules))
             device_program.attach(loaded, self._group.directory())
             os.close(loaded)

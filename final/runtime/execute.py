@@ -11,19 +11,15 @@ import sys
 
 from ch02_namespaces.cgroups import Cgroup
 from ch02_namespaces.errors import EngineError
-from ch03_run.container import Container, Part, create, let_go, run, start
-from ch03_run.foreground import Foreground
-from ch03_run.isolation import DieWithEngine
+from ch03_run.container import Container, Part, create, let_go, run, start, wait
 from ch03_run.terminal import Streams, Terminal
-from ch04_images.console import Console
-from ch05_lifecycle.execute import JoinCgroup
+from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch07_practice.oci import process as oci_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.handover import give_terminal, write_pid_file
 from ch07_practice.oci.state import CREATED, RUNNING, Kept
-from final.runtime.oom_score import OomScore
-from final.runtime.runtime import attributes_of
-from final.runtime.scheduling import ExecAffinity
+from final.runtime import optional
+from final.runtime.attributes import attributes_of
 
 KINDS = ("user", "cgroup", "ipc", "uts", "net", "pid", "mnt", "time")
 
@@ -78,8 +74,8 @@ def execute_in(
     parts = [
         JoinContainer(kept),
         JoinCgroup(group),
-        OomScore(described["oomScoreAdj"]),
-        *([ExecAffinity(described["execCPUAffinity"])] if described["execCPUAffinity"] else []),
+        *optional.oom_score(described["oomScoreAdj"]),
+        *optional.exec_affinity(described["execCPUAffinity"]),
         streams,
         oci_process.WorkingDirectory(described),
         oci_process.Findable(),
@@ -88,9 +84,10 @@ def execute_in(
     command = oci_process.command_of(described)
     if detach:
         return _leave(Container(kept.id, command, parts), streams, console_socket, pid_file)
-    container = Container(kept.id, command, [*parts, DieWithEngine()])
-    foreground = Foreground(streams) if isinstance(streams, Streams | Terminal) else None
-    assert foreground is not None
+    from ch03_run.foreground import Foreground
+    from ch03_run.isolation import DieWithEngine
+
+    foreground = Foreground(streams)
 
     def attend(container: Container) -> int:
         assert container.process is not None
@@ -98,10 +95,10 @@ def execute_in(
             write_pid_file(pid_file, container.process.pid)
         if console_socket:
             give_terminal(console_socket, streams)
-            return int(container.process.wait() or 0)
+            return wait(container)
         return foreground.attend(container)
 
-    return run(container, attend)
+    return run(Container(kept.id, command, [*parts, DieWithEngine()]), attend)
 
 
 def _leave(container: Container, streams: Part, console_socket: str | None, pid_file: str | None) -> int:
@@ -125,4 +122,6 @@ def streams_of(described: Node, detach: bool, console_socket: str | None) -> Str
         return Streams(interactive=True)
     if detach and not console_socket:
         raise EngineError("exec --detach", "a terminal needs somebody to take it", "--console-socket")
+    from ch04_images.console import Console
+
     return Console(interactive=not console_socket and os.isatty(0), is_console=False)

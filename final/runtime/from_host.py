@@ -13,7 +13,6 @@ from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container, Part
 from ch07_practice.oci.mounts import Mounts
-from ch07_practice.oci.namespaces import Namespaces
 from final.runtime.devices import Devices
 
 KERNEL_KINDS = ("proc", "sysfs")
@@ -24,15 +23,12 @@ class FromHost(Part):
 
     section = "2.1.6, 7.3"
 
-    def __init__(self, mounts: Mounts, devices: Devices, own: Namespaces) -> None:
+    def __init__(self, mounts: Mounts, devices: Devices) -> None:
         self._mounts = mounts
         self._devices = devices
-        self._is_needed = own.has("user")
         self._is_ordinary = os.geteuid() != 0
 
     def enter(self, container: Container) -> None:
-        if not self._is_needed:
-            return
         for mount in self._mounts.mounts:
             if mount.kind in KERNEL_KINDS and not mount.is_bind:
                 try:

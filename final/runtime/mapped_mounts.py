@@ -13,7 +13,10 @@ from ch02_namespaces.errors import SyscallError
 from ch04_images.filesystems import CgroupFilesystem
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.mounts import Mount, Mounts
-from final.runtime.user_namespace import Mapping, mappings_of, text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from final.runtime.user_namespace import Mapping
 
 OPTIONS = ("idmap", "ridmap")
 FIELDS = ("uidMappings", "gidMappings")
@@ -54,6 +57,8 @@ class MappedMounts(Mounts):
                 source = mount.node if mount.node[FIELDS[0]] else config["linux"]
                 if not source[FIELDS[0]]:
                     raise mount.node.wrong("neither it nor the container has uidMappings")
+                from final.runtime.user_namespace import mappings_of
+
                 uids, gids = (mappings_of(source[name]) for name in FIELDS)
                 self._maps[mount] = uids, gids
 
@@ -63,6 +68,8 @@ class MappedMounts(Mounts):
         if mount not in self._maps:
             return tree
         assert isinstance(mount, MappedMount)
+        from final.runtime.user_namespace import text_of
+
         user_namespace = make_user_namespace(*map(text_of, self._maps[mount]))
         try:
             syscalls.mount_setattr(

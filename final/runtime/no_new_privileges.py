@@ -6,7 +6,6 @@ OCI runtime-spec, config.md, "Linux Process"; Documentation/userspace-api/no_new
 from __future__ import annotations
 
 from ch03_run.container import Container, Part
-from ch07_practice.oci.document import Node
 from final.runtime import kernel
 
 
@@ -15,9 +14,5 @@ class NoNewPrivileges(Part):
 
     section = "7.3"
 
-    def __init__(self, node: Node) -> None:
-        self._wanted = node.flag()
-
     def enter(self, container: Container) -> None:
-        if self._wanted:
-            kernel.set_no_new_privileges()
+        kernel.set_no_new_privileges()

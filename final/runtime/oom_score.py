@@ -25,12 +25,10 @@ class OomScore(Part):
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._score = node.number(least=LEAST, most=MOST) if node else None
+        self._score = node.number(least=LEAST, most=MOST)
 
     def attach(self, container: Container) -> None:
         assert container.process is not None
-        if self._score is None:
-            return
         try:
             syscalls.write_file(f"/proc/{container.process.pid}/oom_score_adj", str(self._score))
         except SyscallError as error:

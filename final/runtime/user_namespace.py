@@ -114,10 +114,8 @@ class RootInside(Part):
 
     section = "2.1.6, 7.3"
 
-    def __init__(self, own: Namespaces) -> None:
-        self._is_needed = own.has("user")
+    def __init__(self) -> None:
         self._groups: list[int] | None = [] if os.geteuid() == 0 else None
 
     def enter(self, container: Container) -> None:
-        if self._is_needed:
-            syscalls.become_user(0, 0, self._groups)
+        syscalls.become_user(0, 0, self._groups)

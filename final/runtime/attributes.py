@@ -1,0 +1,35 @@
+"""The parts that change nothing but the process itself, also of one that `exec` starts. Book section 7.3.
+
+What would take away rights that others need comes last, and the user last of all, with one exception: a process that
+may gain no privileges needs none to load a seccomp filter, so that it comes even later, and judges fewer calls of ours.
+"""
+
+from __future__ import annotations
+
+from ch03_run.container import Part
+from ch07_practice.oci.document import Node
+from final.runtime import optional
+from final.runtime.capabilities import Credentials
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[str, Any]]) -> list[Part]:
+    """In their order. described: the document of the process; state_of: of a container whose process has this pid.
+
+    Raises EngineError.
+    """
+    seccomp = optional.seccomp(linux["seccomp"], state_of)
+    gains_nothing = described["noNewPrivileges"].flag()
+    return [
+        *optional.scheduling(described),
+        *optional.personality(linux["personality"]),
+        *optional.no_new_privileges(described["noNewPrivileges"]),
+        *optional.resource_limits(described["rlimits"]),
+        *([] if gains_nothing else seccomp),
+        Credentials(described),
+        *(seccomp if gains_nothing else []),
+    ]
