@@ -32,6 +32,9 @@ class Command:
 
     preserved = 0
     """How many descriptors behind the standard streams it gets from the engine's caller."""
+    needed: Sequence[int] = ()
+    """Descriptors that it needs itself until it begins."""
+    _open: set[int] | None = None
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         for text in (*argv, *environment, *environment.values()):
@@ -41,7 +44,17 @@ class Command:
         self.environment = {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
 
     def close_descriptors(self, *kept: int) -> None:
-        """Close all but these, the standard streams and what is preserved."""
+        """Close all but these, the standard streams and what is preserved.
+
+        Those that were kept the last time are closed one by one: a filter of system calls, loaded meanwhile, may not
+        know close_range(2).
+        """
+        if self._open is not None:
+            for descriptor in self._open.difference(kept):
+                os.close(descriptor)
+            self._open = set(kept)
+            return
+        self._open = set(kept)
         first = 3 + self.preserved
         for descriptor in sorted(kept):
             if first < descriptor:

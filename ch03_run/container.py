@@ -73,6 +73,11 @@ class Container:
         self._go = Pipe()
         self._report = Pipe()
 
+    def close_descriptors(self, *kept: int) -> None:
+        """Inside: close all descriptors but these and those that lead to exec. For a part after which only few system
+        calls are allowed."""
+        self.command.close_descriptors(self._go.reader, self._report.writer, *self.command.needed, *kept)
+
     def _stage(self, stage: str, part: Part | None = None) -> None:
         if self.on_stage is not None:
             self.on_stage(stage, part)

@@ -38,6 +38,7 @@ class PatientCommand(Command):
         self.argv = command.argv
         self.environment = command.environment
         self._door = door
+        self.needed = (door.fileno(),)
         self._ready = ready
 
     def execute(self, keep: int) -> None:

@@ -66,10 +66,13 @@ class Seccomp(Part):
 
     def enter(self, container: Container) -> None:
         if self._listener is None:
+            container.close_descriptors()
             kernel.seccomp_filter(self._program, self._flags)
             return
         message = self._listener.read_message()
+        container.close_descriptors(self._listener.connection)
         self._listener.send(message, kernel.seccomp_filter(self._program, self._flags))
+        container.close_descriptors()  # the connection, too: it ends the message
 
     def cleanup(self, container: Container) -> None:
         if self._listener is not None:
@@ -113,8 +116,14 @@ class Listener:
         """The text, in the container's process."""
         return os.pread(self._message, os.fstat(self._message).st_size, 0)
 
+    @property
+    def connection(self) -> int:
+        """Its descriptor."""
+        assert self._connection is not None
+        return self._connection.fileno()
+
     def send(self, message: bytes, descriptor: int) -> None:
-        """Send both, and let go of them. Raises EngineError."""
+        """Send both, and let go of the descriptor. Raises EngineError."""
         assert self._connection is not None
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor.to_bytes(4, sys.byteorder))
         try:
@@ -123,7 +132,6 @@ class Listener:
                 sent += self._connection.sendmsg([message[sent:]], (), _socket.MSG_NOSIGNAL)
         except OSError as error:
             raise self._node.wrong(f"{self._path}: {error.strerror}") from None
-        self._connection.close()
         os.close(descriptor)
 
     def close(self) -> None:

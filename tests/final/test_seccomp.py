@@ -39,6 +39,8 @@ USUAL = [
     *("vfork", "wait4", "write", "writev"),
 ]
 """What a shell and its starting need."""
+RIGHTS = ["setresuid", "setresgid", "setgroups", "capget", "capset"]
+"""What becoming the command's user needs."""
 
 SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND = 0xC0502100, 0xC0182101  # linux/seccomp.h
 
@@ -110,6 +112,13 @@ class TestActions:
         assert (code, message in said) == (1, True)
         more = rule([*USUAL, *MKDIRS], ALLOW)
         assert mkdir(runtime, seccomp(more, default=ERRNO, **fields)) == (0, "made")
+
+    @pytest.mark.parametrize("privileges", [False, True])
+    def test_a_profile_older_than_close_range(self, runtime: Runtime, privileges: bool) -> None:
+        """It forbids what it does not know; the command starts, and has no descriptor of ours."""
+        old = [name for name in (*USUAL, *RIGHTS, "getdents64") if name != "close_range"]
+        result = runtime.sh("ls /proc/$$/fd; exit", seccomp(rule(old, ALLOW), default=ERRNO, privileges=privileges))
+        assert result.text.split() == ["0", "1", "2"]
 
     def test_a_rule_that_says_what_holds_anyway(self, runtime: Runtime) -> None:
         assert mkdir(runtime, seccomp(rule(MKDIRS, ALLOW), rule(["rmdir"]))) == (0, "made")
