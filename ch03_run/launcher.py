@@ -1,8 +1,8 @@
 """Write the program `mydocker`: `python3 -m ch03_run.launcher PACKAGE FILE`; `make setup` does so.
 
 A program that pip makes starts 8 ms later: it lets `site` look through site-packages and imports `re`. Ours runs
-isolated (-I): as root, it must not import modules from wherever its caller's environment says. Looking for garbage
-among what the modules have just made would take another millisecond.
+isolated (-I): as root, it must not import modules from wherever its caller's environment says. And it has the name
+that ps(1) shows from itself: the kernel takes it from the file that is executed, and that may be Python's (sealed.py).
 """
 
 from __future__ import annotations
@@ -12,18 +12,12 @@ import sys
 import sysconfig
 
 PROGRAM = """#!{python} -IS
-import _signal
-import gc
 import sys
 
-_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+with open("/proc/self/comm", "w") as name:
+    name.write("{name}")
 sys.path += {path!r}
-
-gc.disable()
-from {package}.cli import entry_point
-gc.enable()
-
-entry_point()
+import {package}.__main__
 """
 
 
@@ -32,7 +26,7 @@ def write_launcher(package: str, file: str) -> None:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     path = [root, sysconfig.get_path("purelib")]
     with open(file, "w") as program:
-        program.write(PROGRAM.format(python=sys.executable, path=path, package=package))
+        program.write(PROGRAM.format(python=sys.executable, name=os.path.basename(file), path=path, package=package))
     os.chmod(file, 0o755)
 
 
