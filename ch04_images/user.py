@@ -39,7 +39,7 @@ def identity_of(text: str) -> Identity:
         raise EngineError(f"user {name!r}", f"it is not in the image's {PASSWD}", "a number can be given, too")
     login, uid, gid, home = account if account is not None else ("", _id(name), 0, "/")
     if colon:
-        return Identity(uid, _find_group(group), [], home)
+        return Identity(uid, find_group(group), [], home)
     return Identity(uid, gid, _groups_with(login) if login else [], home)
 
 
@@ -50,13 +50,22 @@ def _find_account(name: str) -> tuple[str, int, int, str] | None:
     return None
 
 
-def _find_group(name: str) -> int:
+def find_group(name: str) -> int:
+    """The number of a group of the image, by its name or its number. Raises EngineError."""
     for fields in _rows(GROUP, 3):
         if name == fields[0]:
             return _id(fields[2])
     if _is_number(name):
         return _id(name)
     raise EngineError(f"group {name!r}", f"it is not in the image's {GROUP}", "a number can be given, too")
+
+
+def home_of(uid: int) -> str:
+    """The home directory of a user of the image by his number; / if it does not know him. Raises EngineError."""
+    for fields in _rows(PASSWD, 7):
+        if fields[2] == str(uid):
+            return fields[5].replace("\0", "") or "/"
+    return "/"
 
 
 def _groups_with(login: str) -> list[int]:

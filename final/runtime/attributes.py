@@ -25,6 +25,7 @@ def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[s
     seccomp = optional.seccomp(linux["seccomp"], state_of)
     gains_nothing = described["noNewPrivileges"].flag()
     return [
+        *optional.home(described),
         *optional.scheduling(described),
         *optional.personality(linux["personality"]),
         *optional.no_new_privileges(described["noNewPrivileges"]),

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from final.runtime.devices import Devices
 
 
+def home(described: Node) -> list[Part]:
+    """HOME among the variables of process.env."""
+    if any(variable.text().startswith("HOME=") for variable in described["env"].items()):
+        return []
+    from final.runtime.home import Home
+
+    return [Home(described["user"])]
+
+
 def time_offsets(node: Node, own: Namespaces) -> list[Part]:
     """linux.timeOffsets."""
     if not node:

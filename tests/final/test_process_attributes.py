@@ -232,6 +232,21 @@ class TestAttributes:
         fails(runtime.run(["true"], change), ENGINE_FAILED, *words)
 
 
+class TestHome:
+    """HOME, which engines leave to the runtime."""
+
+    @pytest.mark.parametrize(("uid", "home"), [(0, "/root"), (65534, "/home"), (7, "/")])
+    def test_it_is_the_users_own(self, runtime: Runtime, uid: int, home: str) -> None:
+        user = {"uid": uid, "gid": 0}
+        assert runtime.sh("echo $HOME", process(env=["PATH=/bin"], user=user)).text == home
+        assert runtime.sh("echo $HOME", process(env=["PATH=/bin", "HOME=/given"], user=user)).text == "/given"
+
+    @pytest.mark.parametrize("passwd", ["root:x:0:0:root:/a\0b:/bin/sh", "root:x:0", "\n::::::\n", "root:x:0:0:::"])
+    def test_whatever_the_image_says_of_it(self, runtime: Runtime, passwd: str) -> None:
+        (runtime.rootfs / "etc/passwd").write_text(passwd)
+        assert runtime.sh("echo $HOME", process(env=["PATH=/bin"])).text in ("/", "/ab")
+
+
 class TestScheduling:
     @pytest.mark.parametrize(
         ("scheduler", "policy", "nice"),
