@@ -16,7 +16,7 @@ import sys
 
 with open("/proc/self/comm", "w") as name:
     name.write("{name}")
-sys.path += {path!r}
+sys.path[:] = [{root!r}, *sys.path, {packages!r}]
 import {package}.__main__
 """
 
@@ -24,9 +24,15 @@ import {package}.__main__
 def write_launcher(package: str, file: str) -> None:
     """Make `file` an executable that starts the increment `package` with the Python that runs now."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = [root, sysconfig.get_path("purelib")]
+    text = PROGRAM.format(
+        python=sys.executable,
+        name=os.path.basename(file),
+        root=root,
+        packages=sysconfig.get_path("purelib"),
+        package=package,
+    )
     with open(file, "w") as program:
-        program.write(PROGRAM.format(python=sys.executable, name=os.path.basename(file), path=path, package=package))
+        program.write(text)
     os.chmod(file, 0o755)
 
 
