@@ -93,7 +93,7 @@ def export(text: str, sink: IO[bytes]) -> None:
     try:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-        guardian = _mount_read_only(record)
+        guardian = mount_read_only(record)
         view = os.open(record.path("rootfs"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         syscalls.umount(record.path("rootfs"), syscalls.MNT_DETACH)
         try:
@@ -106,7 +106,7 @@ def export(text: str, sink: IO[bytes]) -> None:
         os.close(held)
 
 
-def _mount_read_only(record: ContainerRecord) -> int:
+def mount_read_only(record: ContainerRecord) -> int:
     """Mount a container's whole tree on its rootfs; the pidfd of what serves it, or -1 if it is the kernel."""
     if record.driver == "aufs":
         from ch02_namespaces import aufs

@@ -62,16 +62,18 @@ class JoinNamespaces(Part):
 def execute(options: Options) -> int:
     """`exec`: one more process in a container; its exit code."""
     state.require_root()
-    return execute_in(find(options.operands[0]), options.operands[1:], options)
+    return execute_in(find(options.operands[0]), options.operands[1:], options, parts_of)
 
 
-def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
-    """Run a command in a container; its exit code, or 0 at once with --detach."""
+def execute_in(
+    stored: Stored, argv: list[str], options: Options, parts_of: Callable[[Stored, Options, Part], list[Part]]
+) -> int:
+    """Run a command in a container; its exit code, or 0 at once with --detach. parts_of: what it consists of."""
     command = Command(argv, {**stored.settings["environment"], **environment_of(options)})
     if options.tty and options.interactive and not options.detach:
-        return _execute_at_terminal(stored, command, options)
+        return _execute_at_terminal(lambda console: Container(stored.id, command, parts_of(stored, options, console)))
     streams = streams_of(options)
-    container = _container_of(stored, command, options, streams)
+    container = Container(stored.id, command, parts_of(stored, options, streams))
     if options.detach:
         from ch05_lifecycle.watcher import in_background
 
@@ -80,27 +82,27 @@ def execute_in(stored: Stored, argv: list[str], options: Options) -> int:
     return run(container, Foreground(streams).attend)
 
 
-def _container_of(stored: Stored, command: Command, options: Options, streams: Part) -> Container:
+def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
+    """What a process in a container consists of, in order."""
     sets_home = "HOME" not in environment_of(options)
-    parts = [
+    return [
         JoinNamespaces(stored),
-        JoinCgroup(group_of(stored.id)),
+        JoinCgroup(group_of(stored)),
         WorkingDirectory(options.workdir or stored.settings["directory"] or "/"),
         streams,
         User(options.user or stored.settings["user"] or "0", sets_home=sets_home),
         DieWithEngine(),
     ]
-    return Container(stored.id, command, parts)
 
 
-def _execute_at_terminal(stored: Stored, command: Command, options: Options) -> int:
+def _execute_at_terminal(build: Callable[[Part], Container]) -> int:
     """The user may leave it there: see detach."""
     from ch05_lifecycle import detach
 
     front = detach.Front()
     foreground = Foreground(front)
     console = detach.KeptConsole(None, is_console=False)
-    container = _container_of(stored, command, options, console)
+    container = build(console)
     keeper = detach.Keeper(front.keepers_line, console)
     return detach.run(
         container, front, foreground.attend, lambda started: _run_unseen(container, started, keeper.attend)
@@ -152,18 +154,13 @@ class NoStreams(Streams):
             os.dup2(0, stream)
 
 
-COMMANDS = {
-    "exec": CliCommand(
-        "Run a command in a container that runs.",
-        [
-            Flag("-i", "--interactive", help="keep standard input open"),
-            Flag("-t", "--tty", help="a terminal of its own"),
-            Flag("-d", "--detach", help="do not wait for it"),
-            Flag("-e", "--env", value="NAME[=VALUE]", many=True, help="set an environment variable"),
-            Flag("-w", "--workdir", value="DIRECTORY", help="where it starts (default: where the container did)"),
-            Flag("-u", "--user", value="USER[:GROUP]", help="who it is (default: who the container is)"),
-        ],
-        "CONTAINER COMMAND [ARGUMENT ...]",
-        execute,
-    ),
-}
+EXECUTE_FLAGS = [
+    Flag("-i", "--interactive", help="keep standard input open"),
+    Flag("-t", "--tty", help="a terminal of its own"),
+    Flag("-d", "--detach", help="do not wait for it"),
+    Flag("-e", "--env", value="NAME[=VALUE]", many=True, help="set an environment variable"),
+    Flag("-w", "--workdir", value="DIRECTORY", help="where it starts (default: where the container did)"),
+    Flag("-u", "--user", value="USER[:GROUP]", help="who it is (default: who the container is)"),
+]
+EXECUTE_USAGE = "CONTAINER COMMAND [ARGUMENT ...]"
+COMMANDS = {"exec": CliCommand("Run a command in a container that runs.", EXECUTE_FLAGS, EXECUTE_USAGE, execute)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ch02_namespaces.command_line import Flag
 from ch02_namespaces.errors import EngineError
 from ch04_images.cli import IMAGE_FLAGS
+from ch05_lifecycle.environment_file import environment_file
 from ch05_lifecycle.signals import parse_signal
 
 
@@ -22,16 +23,6 @@ def signal_name(text: str) -> str:
     """For Flag.convert. Raises EngineError."""
     parse_signal(text)
     return text
-
-
-def environment_file(path: str) -> list[str]:
-    """For Flag.convert: the lines of a file of NAME=VALUE; empty ones and comments (#) are left out. EngineError."""
-    try:
-        with open(path, errors="surrogateescape") as file:
-            lines = [line.strip("\r\n") for line in file]
-    except OSError as error:
-        raise EngineError(path, str(error.strerror)) from None
-    return [line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 CREATE_FLAGS = [

@@ -186,7 +186,7 @@ class Lifecycle:
         self.check(options)  # what cannot be is refused before anything is made
         options.env[:0] = [line for lines in options.env_file for line in lines]
         if options.init:
-            add_init(options)
+            self.add_init(options)
         id = state.new_id()
         record, held = self._create_record(id, options, temporary)
         try:
@@ -203,7 +203,7 @@ class Lifecycle:
         driver = options.storage_driver or "overlay"
         for _ in range(MOST_ATTEMPTS):
             image = images.find(options.operands[0])
-            settings = self.settings_of(image, options, images_cli.command_of(image, options))
+            settings = self.settings_of(image, options, self.command_of(image, options))
             try:
                 records = store.new_records(settings)
                 return containers.create(id, image.name, image.layers, driver, temporary, records)
@@ -211,14 +211,20 @@ class Lifecycle:
                 continue
         raise EngineError(f"image {options.operands[0]}", "it is replaced again and again")
 
+    def command_of(self, image: Image, options: Options) -> Command:
+        """The command from the command line, or the image's. Raises EngineError when there is neither."""
+        return images_cli.command_of(image, options)
+
+    def add_init(self, options: Options) -> None:
+        """Bring the small PID 1 into the container, as a volume. Raises EngineError when this machine has none."""
+        check_init()
+        options.volume.append(Volume(INIT, INIT_INSIDE, True))
+
     def settings_of(self, image: Image, options: Options, command: Command) -> dict[str, object]:
         """What has to be known to start it again, next year and from another directory."""
         argv = [os.fsdecode(word) for word in command.argv]
         if options.init:
             argv = [INIT_INSIDE, "--", *argv]
-        kept = {flag.option: getattr(options, flag.option) for flag in self.flags}
-        kept["volume"] = [[volume.source, volume.target, volume.read_only] for volume in options.volume]
-        kept["explain"], kept["env_file"] = False, []
         return {
             "image": image.name,
             "image_config": image.config,
@@ -231,8 +237,15 @@ class Lifecycle:
             "remove": options.rm,
             "restart": options.restart or "no",
             "stop_signal": options.stop_signal or image.config.get("StopSignal") or "TERM",
-            "options": kept,
+            "options": self.kept_of(options),
         }
+
+    def kept_of(self, options: Options) -> dict[str, object]:
+        """The flags, as a record can keep them; options_of() reads them."""
+        kept = {flag.option: getattr(options, flag.option) for flag in self.flags}
+        kept["volume"] = [[volume.source, volume.target, volume.read_only] for volume in options.volume]
+        kept["explain"], kept["env_file"] = False, []
+        return kept
 
     def options_of(self, stored: Stored) -> Options:
         """The flags with which it was created."""
@@ -258,11 +271,10 @@ def _nothing() -> None:
     return
 
 
-def add_init(options: Options) -> None:
-    """Bring the small PID 1 into the container, as a volume. Raises EngineError when this machine has none."""
+def check_init() -> None:
+    """Raise EngineError if this machine has no small PID 1."""
     if not os.path.exists(INIT):
         raise EngineError("--init", f"there is no {INIT}", "Debian has it in the package tini")
-    options.volume.append(Volume(INIT, INIT_INSIDE, True))
 
 
 class KeptDirectory(ContainerDirectory):

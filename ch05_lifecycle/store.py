@@ -89,6 +89,13 @@ class Stored:
                 raise
             return dict(NEW_STATE)
 
+    def parent_group(self) -> str:
+        """The path of the cgroup in which its own is: ours, if the user has not said otherwise."""
+        try:
+            return str(self.settings.get("cgroup_parent") or default_parent())
+        except EngineError:  # a damaged record
+            return default_parent()
+
     def has_never_run(self) -> bool:
         """Whether its command has never been executed."""
         return bool(self._read_state()["status"] == CREATED)
@@ -178,22 +185,22 @@ def remove(stored: Stored) -> None:
     if held is None:
         raise EngineError(f"container {state.short(stored.id)}", "it is in use", "`stop` it first, or rm -f")
     try:
-        bring_down(stored.id)  # what a killed watcher left goes with it
+        bring_down(stored)  # what a killed watcher left goes with it
         containers.remove(stored.record, wait=True)
         names.release(stored.id)
     finally:
         os.close(held)
 
 
-def group_of(id: str) -> Cgroup:
+def group_of(stored: Stored) -> Cgroup:
     """The cgroup of a container, which it has while it runs."""
-    parent = default_parent()
-    return Cgroup(f"{parent}/{id}", usable_hierarchies(parent))
+    parent = stored.parent_group()
+    return Cgroup(f"{parent}/{stored.id}", usable_hierarchies(parent))
 
 
-def bring_down(id: str) -> None:
+def bring_down(stored: Stored) -> None:
     """End what is left of a container that nobody watches: the processes in its cgroup, and that."""
-    group = group_of(id)
+    group = group_of(stored)
     if any(map(os.path.isdir, group.directories())):
         remove_if_abandoned(group)
 
@@ -214,7 +221,7 @@ def repair(stored: Stored) -> dict[str, Any]:
     if held is None:  # somebody repairs it at this moment, or has started it again
         return stored._read_state()
     try:
-        bring_down(stored.id)
+        bring_down(stored)
         if stored._read_state()["status"] in (RUNNING, RESTARTING):
             stored.write_state(status=EXITED, exit_code=137, pid=0, error="its watcher was killed")
         return stored._read_state()

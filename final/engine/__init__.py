@@ -1,0 +1,1 @@
+"""The full engine: a bundle for each container, run by final.runtime's parts; storage and network are the chapters'."""

@@ -1,0 +1,170 @@
+"""`create`, `run`, `start` and `restart` of the full engine: a bundle for each container, and the runtime's parts.
+
+image and flags ──► document ──► parts of final.runtime
+                                 + the union of the layers    (chapter 4), before the runtime looks at the root
+                                 + the network                (chapter 6), when the process has its namespaces
+                                 + the names of its users     (chapter 4), when the image's files are its own
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import cgroups
+from ch02_namespaces.errors import EngineError
+from ch03_run.command import Command, environment
+from ch03_run.container import Part
+from ch03_run.isolation import DieWithEngine, MountNamespace
+from ch04_images import state
+from ch04_images.cli import environment_of, gives_home
+from ch04_images.rootfs import DRIVERS
+from ch05_lifecycle import store
+from ch05_lifecycle.lifecycle import INIT, INIT_INSIDE, KeptDirectory, check_init
+from ch06_network.lifecycle import NetworkedLifecycle, network_parts
+from ch07_practice.oci import bundle as bundles
+from ch07_practice.oci.document import Node
+from ch07_practice.oci.namespaces import Namespaces
+from ch07_practice.oci.root import BindRoot
+from ch07_practice.oci.state import Kept
+from final.engine import document, mounts, volumes
+from final.engine.image_user import ImageUser
+from final.engine.part_list import insert_after, insert_before, replace
+from final.runtime.capabilities import Credentials
+from final.runtime.runtime import FullRuntime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ch02_namespaces.command_line import Options
+    from ch04_images.images import Image
+    from ch05_lifecycle.store import Stored
+
+
+class FullLifecycle(NetworkedLifecycle):
+    """Chapter 6's, on the runtime that production needs."""
+
+    def check(self, options: Options) -> None:
+        """Raise EngineError for flags that contradict each other."""
+        super().check(options)
+        if options.uts == "host" and options.hostname:
+            raise EngineError("--hostname", "it does not go together with --uts host")
+        if options.cpus is not None and options.cpu_quota:
+            raise EngineError("--cpus", "it does not go together with --cpu-quota")
+        document.resources_of(options)
+
+    def command_of(self, image: Image, options: Options) -> Command:
+        """Entrypoint and command: --entrypoint replaces both of the image's. OCI image-spec, config.md."""
+        entrypoint, argv = image.config.get("Entrypoint") or [], options.operands[1:]
+        if options.entrypoint is not None:
+            entrypoint = [options.entrypoint] if options.entrypoint else []
+        elif not argv:
+            argv = image.config.get("Cmd") or []
+        if not [*entrypoint, *argv]:
+            raise EngineError(f"image {image.name}", "it names no command", "run IMAGE COMMAND")
+        variables = environment([*environment_of(image), *options.env], terminal=options.tty)
+        return Command([*entrypoint, *argv], variables)
+
+    def add_init(self, options: Options) -> None:
+        """Bring the small PID 1 into the container. Raises EngineError when this machine has none."""
+        check_init()
+        options.volume.append(mounts.entry(mounts.BIND, INIT, INIT_INSIDE, ["ro"]))
+
+    def kept_of(self, options: Options) -> dict[str, object]:
+        """The flags, as a record can keep them."""
+        kept: dict[str, object] = {flag.option: getattr(options, flag.option) for flag in self.flags}
+        return {**kept, "explain": False, "env_file": []}
+
+    def options_of(self, stored: Stored) -> Options:
+        """The flags with which it was created."""
+        options = Options(self.flags)
+        for name, value in stored.settings["options"].items():
+            setattr(options, name, value)
+        return options
+
+    def settings_of(self, image: Image, options: Options, command: Command) -> dict[str, object]:
+        """What has to be known to start it again."""
+        settings = super().settings_of(image, options, command)
+        return {
+            **settings,
+            "mounts": mounts_of(image, options),
+            "labels": {**(image.config.get("Labels") or {}), **dict(options.label)},
+            "sets_home": not gives_home([*environment_of(image), *options.env]),
+            "stop_timeout": options.stop_timeout,
+            "cgroup_parent": (options.cgroup_parent or "").strip("/"),
+        }
+
+    def create_container(self, options: Options, temporary: bool) -> tuple[Stored, int]:
+        """Put a container into the store, and fill its new volumes from the image. Raises EngineError."""
+        parent = cgroups.default_parent()
+        cgroups.sweep(parent, cgroups.usable_hierarchies(parent))
+        stored, held = super().create_container(options, temporary)
+        try:
+            for mount in stored.settings["mounts"]:
+                if mount["type"] == mounts.VOLUME:
+                    source = os.path.join(stored.record.path(), mount["source"])  # of --rm and without a name: inside
+                    os.makedirs(source, exist_ok=True)
+                    if "nocopy" not in mount["options"]:
+                        volumes.fill(stored, source, mount["target"])
+            if options.cidfile:
+                with open(options.cidfile, "x") as file:
+                    file.write(stored.id)
+        except BaseException:
+            os.close(held)
+            store.remove(stored)
+            raise
+        return stored, held
+
+    def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
+        """What the container consists of, in order: the runtime's parts, and the chapters' between them."""
+        config = document.document_of(stored, options)
+        bundle = bundles.Bundle(stored.record.path(), Node(config, ""))
+        bundles.check(bundle.config)
+        state.write_record(stored.record.path(bundles.CONFIG), config, durable=False)
+        namespaces = Namespaces(bundle.config["linux"]["namespaces"])
+        parts = FullRuntime().parts_of(bundle, Kept("", stored.id), namespaces, streams)
+        directory = KeptDirectory(stored)
+        union: list[Part] = [directory, MountNamespace(), DRIVERS[directory.driver](directory)]
+        described = bundle.config["process"]
+        insert_before(parts, BindRoot, union)
+        insert_after(parts, Namespaces, network_of(stored, options))
+        replace(parts, Credentials, user_of(stored, options, described))
+        return [*parts, DieWithEngine()]
+
+
+def network_of(stored: Stored, options: Options) -> list[Part]:
+    """The parts of chapter 6; the new namespace itself is in the document."""
+    return [part for part in network_parts(stored, options) if not part.clone_flags]
+
+
+def user_of(stored: Stored, options: Options, described: Node) -> ImageUser:
+    """Who the command is."""
+    settings = stored.settings
+    return ImageUser(described, settings["user"] or "0", options.group_add, settings.get("sets_home", True))
+
+
+def mounts_of(image: Image, options: Options) -> list[dict[str, Any]]:
+    """All that the user and the image want mounted, with volumes found or made. Raises EngineError."""
+    wanted = [*options.volume, *options.mount, *options.tmpfs]
+    targets = [mount["target"] for mount in wanted]
+    wanted += [
+        mounts.entry(mounts.VOLUME, "", target, [])
+        for target in image.config.get("Volumes") or {}
+        if os.path.normpath(target) not in targets
+    ]
+    return [with_source(mount, f"volumes/{number}" if options.rm else "") for number, mount in enumerate(wanted)]
+
+
+def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:
+    """A volume with its name and its directory; a bound directory that is there, as with Docker.
+
+    own: where a volume without a name is in the container's directory, if it is to go with the container.
+    """
+    if mount["type"] == mounts.VOLUME and own and not mount["source"]:
+        return {**mount, "source": own}
+    if mount["type"] == mounts.VOLUME:
+        volume = volumes.create(mount["source"])
+        return {**mount, "name": volume.name, "source": volume.path}
+    if mount["type"] == mounts.BIND and not os.path.lexists(mount["source"]):
+        os.makedirs(mount["source"])
+    return mount

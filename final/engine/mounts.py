@@ -1,0 +1,102 @@
+"""-v, --mount and --tmpfs: what is mounted into a container besides its root. Docker's syntax; plain JSON comes out.
+
+{"type": "bind" | "volume" | "tmpfs", "source": path or name, "target": path, "read_only": bool, "options": [...]}
+"""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces.errors import EngineError
+from final.engine.volumes import check_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
+SYNTAX = "-v SOURCE:TARGET[:ro], such as -v /srv/data:/data:ro or -v data:/data"
+PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+IGNORED = ("z", "Z", "cached", "delegated", "consistent")  # SELinux labels, and what Docker Desktop does with files
+ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
+
+
+def volume(text: str) -> dict[str, Any]:
+    """For Flag.convert: [SOURCE:]TARGET[:OPTIONS]. A source that is no path is a volume's name; one with none is a
+    volume without a name. Raises EngineError."""
+    words = text.split(":")
+    if len(words) == 1:
+        return entry(VOLUME, "", text, [])
+    if len(words) > 3 or not words[0] or not words[1]:
+        raise EngineError(repr(text), "it is no volume", SYNTAX)
+    source, target, options = words[0], words[1], words[2].split(",") if len(words) == 3 else []
+    for option in options:
+        if option not in ("ro", "rw", "nocopy", *PROPAGATIONS, *IGNORED):
+            raise EngineError(repr(text), f"{option!r} is neither ro nor rw", SYNTAX)
+    if source.startswith(("/", "./", "../")) or source in (".", ".."):
+        return entry(BIND, os.path.abspath(source), target, options)
+    return entry(VOLUME, check_name(source), target, options)
+
+
+def entry(kind: str, source: str, target: str, options: list[str]) -> dict[str, Any]:
+    """One mount. options: those of -v. Raises EngineError for a target that cannot be."""
+    if not target.startswith("/"):
+        raise EngineError(repr(target), "the target is not absolute", SYNTAX)
+    target = "/" + os.path.normpath(target).lstrip("/")
+    if target == "/":
+        raise EngineError(repr(target), "the target may not be the root itself", SYNTAX)
+    kept = [option for option in options if option in (*PROPAGATIONS, "nocopy")]
+    return {"type": kind, "source": source, "target": target, "read_only": "ro" in options, "options": kept}
+
+
+def mount(text: str) -> dict[str, Any]:
+    """For Flag.convert: type=…,source=…,target=…[,readonly][,…]. Raises EngineError."""
+    said: dict[str, str] = {}
+    for word in text.split(","):
+        key, _, value = word.partition("=")
+        said[ALIASES.get(key, key)] = value
+    kind = said.pop("type", VOLUME)
+    read_only = said.pop("readonly", "false") in ("", "true", "1")
+    source, target = said.pop("source", ""), said.pop("target", "")
+    options = ["ro"] if read_only else []
+    if kind == TMPFS:
+        sizes = [f"size={said.pop('tmpfs-size')}"] if "tmpfs-size" in said else []
+        modes = [f"mode={said.pop('tmpfs-mode')}"] if "tmpfs-mode" in said else []
+        made = {**entry(TMPFS, "", target, options), "options": [*sizes, *modes]}
+    elif kind == BIND:
+        if "bind-propagation" in said:
+            options.append(_propagation(said.pop("bind-propagation")))
+        if not os.path.exists(source):
+            raise EngineError(f"--mount {text}", f"there is no {source or 'source'}", "-v would make a directory")
+        made = entry(BIND, os.path.abspath(source), target, options)
+    elif kind == VOLUME:
+        options += ["nocopy"] if said.pop("volume-nocopy", "false") in ("", "true", "1") else []
+        made = entry(VOLUME, check_name(source) if source else "", target, options)
+    else:
+        raise EngineError(f"--mount {text}", f"type {kind!r} is not known", "bind, volume or tmpfs")
+    for key in said:
+        raise EngineError(f"--mount {text}", f"{key!r} is not known for type {kind}")
+    return made
+
+
+def _propagation(text: str) -> str:
+    if text not in PROPAGATIONS:
+        raise EngineError(repr(text), "it is no propagation", ", ".join(PROPAGATIONS))
+    return text
+
+
+def tmpfs(text: str) -> dict[str, Any]:
+    """For Flag.convert: PATH[:OPTIONS], such as /run:size=64m,mode=1777. Raises EngineError."""
+    path, _, options = text.partition(":")
+    return {**entry(TMPFS, "", path, []), "options": options.split(",") if options else []}
+
+
+def described(mount: dict[str, Any], directory: str) -> dict[str, Any]:
+    """The same for config.json. directory: what a source that is no absolute path lies in."""
+    if mount["type"] == TMPFS:
+        options = ["noexec", "nosuid", "nodev", *(["ro"] if mount["read_only"] else []), *mount["options"]]
+        return {"destination": mount["target"], "type": "tmpfs", "source": "tmpfs", "options": options}
+    passes = [option for option in mount["options"] if option in PROPAGATIONS] or ["rprivate"]
+    options = ["rbind", *passes, "ro" if mount["read_only"] else "rw"]
+    source = os.path.join(directory, mount["source"])
+    return {"destination": mount["target"], "type": "bind", "source": source, "options": options}

@@ -1,0 +1,162 @@
+"""What the flags of the full engine mean: each value read and checked, and kept as plain JSON. Docker's syntax."""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces.command_line import Flag, number, whole_number
+from ch02_namespaces.errors import EngineError
+from ch02_namespaces.limits import parse_size
+from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
+from final.engine import mounts
+from final.runtime.capabilities import NUMBERS as CAPABILITIES
+from final.runtime.rlimits import NAMES as RLIMITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALL = "ALL"
+SIZES = ("RLIMIT_CORE", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_MEMLOCK", "RLIMIT_RSS", "RLIMIT_STACK")
+
+
+def capability(text: str) -> str:
+    """For Flag.convert: a capability by its name, with or without CAP_, or ALL. Raises EngineError."""
+    name = text.upper().removeprefix("CAP_")
+    if name != ALL and f"CAP_{name}" not in CAPABILITIES:
+        raise EngineError(repr(text), "it is no capability", "such as NET_ADMIN, or ALL: capabilities(7)")
+    return name if name == ALL else f"CAP_{name}"
+
+
+def key_value(text: str) -> list[str]:
+    """For Flag.convert: NAME=VALUE. Raises EngineError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise EngineError(repr(text), "it is no NAME=VALUE")
+    return [name, value]
+
+
+def label(text: str) -> list[str]:
+    """For Flag.convert: NAME[=VALUE]. Raises EngineError."""
+    name, _, value = text.partition("=")
+    if not name:
+        raise EngineError(repr(text), "it has no name", "NAME[=VALUE]")
+    return [name, value]
+
+
+def resource_limit(text: str) -> list[object]:
+    """For Flag.convert: NAME=SOFT[:HARD], as [RLIMIT_NAME, soft, hard]; -1 is unlimited. Raises EngineError."""
+    name, equals, values = text.partition("=")
+    resource = f"RLIMIT_{name.upper()}"
+    if not equals or resource not in RLIMITS:
+        raise EngineError(repr(text), "it is no limit", "such as nofile=1024:4096: getrlimit(2)")
+    soft, colon, hard = values.partition(":")
+    limits = [_limit(soft), _limit(hard if colon else soft)]
+    if limits[0] > limits[1]:
+        raise EngineError(repr(text), "the soft limit is higher than the hard one")
+    return [resource, *limits]
+
+
+def _limit(text: str) -> int:
+    value = whole_number(text)
+    if value < -1:
+        raise EngineError(repr(text), "it is negative", "-1 is unlimited")
+    return value if value >= 0 else (1 << 64) - 1
+
+
+def device(text: str) -> list[str]:
+    """For Flag.convert: HOST[:CONTAINER][:rwm], as its three parts. Raises EngineError."""
+    host, _, rest = text.partition(":")
+    inside, _, access = rest.partition(":")
+    if inside and not inside.startswith("/"):
+        inside, access = "", inside
+    access = access or "rwm"
+    if not set(access) <= set("rwm") or not host.startswith("/"):
+        raise EngineError(repr(text), "it is no device", "HOST[:CONTAINER[:rwm]], such as /dev/fuse")
+    return [host, inside or host, access]
+
+
+def security(text: str) -> list[str]:
+    """For Flag.convert: seccomp=…, apparmor=…, no-new-privileges[=true]; Docker also takes a colon. EngineError."""
+    name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
+    if name == "no-new-privileges" and value in ("", "true", "false"):
+        return [name, value or "true"]
+    if name == "seccomp" and value:
+        return [name, value if value in ("unconfined", "builtin") else profile(value)]
+    if name == "apparmor" and value:
+        return [name, value]
+    raise EngineError(repr(text), "it is not known", "seccomp=FILE|unconfined, apparmor=PROFILE, no-new-privileges")
+
+
+def profile(path: str) -> str:
+    """The text of a seccomp profile: it goes with the container, whatever becomes of the file. Raises EngineError."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(1 << 20)
+        json.loads(text)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"seccomp profile {path}", str(error), "a file in Docker's format") from None
+    return text
+
+
+def mode_of(*known: str) -> Callable[[str], str]:
+    """A Flag.convert for namespaces: one of these words, or container:NAME if it ends so."""
+
+    def convert(text: str) -> str:
+        if text in known or ("container:" in known and text.partition(":")[0] == "container" and text[10:]):
+            return text
+        raise EngineError(repr(text), "it is not known", ", ".join(known).replace("container:", "container:NAME"))
+
+    return convert
+
+
+def score(text: str) -> int:
+    """For Flag.convert: -1000 to 1000, proc(5). Raises EngineError."""
+    value = whole_number(text)
+    if not -1000 <= value <= 1000:
+        raise EngineError(repr(text), "it is not from -1000 to 1000")
+    return value
+
+
+def new_file(path: str) -> str:
+    """For Flag.convert: the path of a file that does not exist yet. Raises EngineError."""
+    if os.path.lexists(path):
+        raise EngineError(path, "it is there already", "remove it, or name another")
+    return os.path.abspath(path)
+
+
+CREATE_FLAGS = [
+    *[flag for flag in NETWORK_FLAGS if flag.option not in ("volume",)],
+    Flag(
+        "-v", "--volume", value="SOURCE:TARGET[:ro]", convert=mounts.volume, many=True, help="a directory, or a volume"
+    ),
+    Flag(
+        "--mount", value="KEY=VALUE,…", convert=mounts.mount, many=True, help="type=bind|volume|tmpfs,source=,target="
+    ),
+    Flag("--tmpfs", value="PATH[:OPTIONS]", convert=mounts.tmpfs, many=True, help="a file system in memory"),
+    Flag("--shm-size", value="SIZE", convert=parse_size, help="of /dev/shm (default: 64m)"),
+    Flag("--entrypoint", value="COMMAND", help="in place of the image's"),
+    Flag("-l", "--label", value="NAME[=VALUE]", convert=label, many=True, help="a remark that can be filtered by"),
+    Flag("--cidfile", value="FILE", convert=new_file, help="write the id there"),
+    Flag("--cap-add", value="CAPABILITY", convert=capability, many=True, help="one more right of root, or ALL"),
+    Flag("--cap-drop", value="CAPABILITY", convert=capability, many=True, help="one right less, or ALL"),
+    Flag("--privileged", help="all rights and devices: as root on this machine"),
+    Flag("--security-opt", value="OPTION", convert=security, many=True, help="seccomp=, apparmor=, no-new-privileges"),
+    Flag("--device", value="HOST[:PATH[:rwm]]", convert=device, many=True, help="a device of this host"),
+    Flag("--group-add", value="GROUP", many=True, help="one more group of its user"),
+    Flag("--ulimit", value="NAME=SOFT[:HARD]", convert=resource_limit, many=True, help="such as nofile=1024:4096"),
+    Flag("--sysctl", value="NAME=VALUE", convert=key_value, many=True, help="a kernel parameter of its namespaces"),
+    Flag("--memory-reservation", value="SIZE", convert=parse_size, help="what it keeps when memory is short"),
+    Flag("--cpu-period", value="MICROSECONDS", convert=whole_number, help="with --cpu-quota: instead of --cpus"),
+    Flag("--cpu-quota", value="MICROSECONDS", convert=whole_number, help="processor time in each period"),
+    Flag("--oom-score-adj", value="N", convert=score, help="how soon it is killed when memory is short"),
+    Flag("--cgroup-parent", value="PATH", help="the cgroup in which its own is made"),
+    Flag("--pid", value="MODE", convert=mode_of("host", "container:"), help="whose processes it sees"),
+    Flag(
+        "--ipc", value="MODE", convert=mode_of("private", "shareable", "host", "container:"), help="whose shared memory"
+    ),
+    Flag("--uts", value="MODE", convert=mode_of("host"), help="whose host name"),
+    Flag("--stop-timeout", value="SECONDS", convert=number, help="grace that `stop` gives (default: 10)"),
+]
