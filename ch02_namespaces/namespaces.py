@@ -144,7 +144,8 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
 class _BirthPlace:
     """The pid namespace that our children are born in, for a while: the only kind that a process cannot enter itself.
 
-    setns(2) with it moves the caller's children alone, and can be taken back.
+    setns(2) with it moves the caller's children alone, and can be taken back. Whoever lives there sees the child at
+    once, and must not reach through it what we have open (CVE-2016-9962): it is born undumpable.
     """
 
     def __init__(self, pid_namespaces: Sequence[int]) -> None:
@@ -154,9 +155,11 @@ class _BirthPlace:
     def __enter__(self) -> None:
         for descriptor in self._theirs:
             syscalls.setns(descriptor, syscalls.CLONE_NEWPID)
+            syscalls.set_dumpable(False)
 
     def __exit__(self, *_: object) -> None:
         if self._ours >= 0:
+            syscalls.set_dumpable(True)
             syscalls.setns(self._ours, syscalls.CLONE_NEWPID)
             os.close(self._ours)
 
@@ -181,13 +184,16 @@ def _spawn_below(flags: int, child: Callable[[], int], join: Sequence[int], cgro
 
     We must not enter it ourselves (there is no way back), so the helper does, and makes its child ours by CLONE_PARENT.
     It tells us the child's pid; as its own pid namespace is still ours (setns(2) moves only its children), the number
-    means the same to us.
+    means the same to us. An ordinary user's stays dumpable: else its files in /proc would not be his to write.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
+    is_root = os.geteuid() == 0
 
     def helper() -> int:
         for descriptor in join:
             syscalls.setns(descriptor)
+        if is_root:
+            syscalls.set_dumpable(False)  # as in _BirthPlace
         pid, _ = syscalls.clone3(flags | syscalls.CLONE_PARENT, cgroup)
         if pid == 0:
             os.close(writer)

@@ -102,6 +102,7 @@ NS_GET_NSTYPE = 0xB703
 
 # linux/prctl.h, asm-generic/ioctls.h
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 TIOCSCTTY = 0x540E
 
 # asm/unistd.h: newer calls have one number everywhere, old ones do not.
@@ -327,6 +328,14 @@ def pidfd_send_signal(pidfd: int, number: int) -> None:
 def die_with_parent(number: int = SIGKILL) -> None:
     """Have the kernel send us this signal when our parent ends: PR_SET_PDEATHSIG(2const)."""
     _checked("prctl", _libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0), ("PR_SET_", PR_SET_PDEATHSIG), number)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether others of our user may look into us and trace us: PR_SET_DUMPABLE(2const), ptrace(2).
+
+    If not, it takes CAP_SYS_PTRACE in our user namespace, and /proc/PID belongs to root. execve(2) sets it again.
+    """
+    _checked("prctl", _libc.prctl(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), ("PR_SET_", PR_SET_DUMPABLE), int(dumpable))
 
 
 def setsid() -> None:

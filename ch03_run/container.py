@@ -15,7 +15,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from ch02_namespaces import namespaces
+from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.errors import ENGINE_FAILED, EngineError
 from ch03_run.command import Command
 
@@ -209,6 +209,7 @@ def _child(container: Container) -> int:
     container._report.close_reader()
     try:
         _await(container, ATTACHED)
+        syscalls.set_dumpable(False)  # up to exec, nobody inside looks into us: ptrace(2)
         for part in container.parts:
             _run_stage("enter", part, container)
         os.write(container._report.writer, READY)
