@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from ch02_namespaces import cgroups
+from ch02_namespaces.command_line import Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
 from ch03_run.container import Part
@@ -36,7 +37,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ch02_namespaces.command_line import Options
     from ch04_images.images import Image
     from ch05_lifecycle.store import Stored
 
