@@ -25,7 +25,8 @@ def write_launcher(package: str, file: str) -> None:
     """Make `file` an executable that starts the increment `package` with the Python that runs now."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     text = PROGRAM.format(
-        python=sys.executable,
+        # not by way of the environment, which would take Python a millisecond to find out about
+        python=os.path.realpath(sys.executable),
         name=os.path.basename(file),
         root=root,
         packages=sysconfig.get_path("purelib"),
