@@ -57,7 +57,7 @@ class Image:
 def find(name: str) -> Image:
     """The image of this name. Raises EngineError when there is none."""
     full = full_name(name)
-    path = _record_path(full)
+    path = record_path(full)
     if not os.path.exists(path):
         hint = "`busybox` makes it" if full == "busybox:latest" else "`images` lists them, `import` makes one"
         raise EngineError(f"image {name!r}", "there is none of this name", hint)
@@ -71,9 +71,9 @@ def every() -> list[Image]:
         if entry.endswith(".json"):
             name = entry.removesuffix(".json").replace("%2F", "/")
             try:
-                found.append(_read(name, _record_path(name)))
+                found.append(_read(name, record_path(name)))
             except EngineError:
-                if os.path.exists(_record_path(name)):  # else it was removed just now
+                if os.path.exists(record_path(name)):  # else it was removed just now
                     raise
     return sorted(found, key=lambda image: image.name)
 
@@ -156,8 +156,21 @@ def remove(name: str, force: bool = False) -> None:
         if user and not force:
             id = state.short(user)
             raise EngineError(f"image {name!r}", f"container {id} stands on it", f"`rm {id}` first")
-        os.unlink(_record_path(image.name))
+        os.unlink(record_path(image.name))
         _sweep()
+
+
+def remember(image: Image) -> bool:
+    """Keep what has been found out about an image (its origin), if the name is still its own."""
+    with locked(state.make_place("images"), fcntl.LOCK_EX):
+        try:
+            now = find(image.name)
+        except EngineError:
+            return False
+        if (now.layers, now.config, now.created) != (image.layers, image.config, image.created):
+            return False
+        _write(image)
+    return True
 
 
 def user_of(image: Image) -> str:
@@ -178,7 +191,8 @@ def layer_directory(id: str) -> str:
     return state.place("layers", id)
 
 
-def _record_path(full: str) -> str:
+def record_path(full: str) -> str:
+    """Where the record of an image is, if there is one."""
     return state.place("images", full.replace("/", "%2F") + ".json")
 
 
@@ -226,7 +240,7 @@ def _check_config(what: str, config: Mapping[str, Any]) -> None:
 
 def _write(image: Image) -> None:
     record = {"layers": image.layers, "config": image.config, "size": image.size, "created": image.created}
-    state.write_record(_record_path(image.name), {**record, **({"origin": image.origin} if image.origin else {})})
+    state.write_record(record_path(image.name), {**record, **({"origin": image.origin} if image.origin else {})})
 
 
 def _sweep() -> None:

@@ -1,0 +1,1 @@
+"""Images as the world exchanges them: registries, archives, and a store that finds everything by its digest."""
