@@ -123,7 +123,10 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
 
     flags: CLONE_NEW*; child: its result is the exit code; join: descriptors of existing namespaces to enter
     first, in this order; cgroup: descriptor of a version 2 cgroup to be born in.
-    Signals wait until the child has left our handlers behind. Raises SyscallError.
+    The child joins them itself, but for pid namespaces: into these it must be born. Is a user namespace among them, a
+    helper enters it and clones there. Signals wait until the child has left our handlers behind; then the caller's
+    signals are blocked as before. The child never returns into the caller's code. Raises SyscallError.
+    Example: spawn(syscalls.CLONE_NEWPID, os.getpid).wait() is 1.
     """
     kinds = {descriptor: syscalls.namespace_kind(descriptor) for descriptor in join}
     if syscalls.CLONE_NEWUSER in kinds.values():
