@@ -13,7 +13,7 @@ import pytest
 
 from tests.ch07_practice.bundles import Runtime
 from tests.support import leaks, processes
-from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails
+from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails, one_line
 from tests.support.hosts import REPOSITORY, finish
 from tests.support.polling import eventually
 
@@ -130,7 +130,7 @@ class TestProcess:
             config["root"]["readonly"] = False
 
         lines = runtime.sh("pwd; id; umask; env", change).text.splitlines()
-        assert lines[:3] == ["/var/made", "uid=7 gid=8 groups=8,9,10", "0027"]
+        assert lines[:3] == ["/var/made", "uid=7 gid=8 groups=9,10", "0027"]
         assert {"A=1", "PATH=/bin"} <= set(lines[3:])
 
     def test_hostname_and_domainname(self, runtime: Runtime) -> None:
@@ -244,8 +244,8 @@ class TestHooks:
         told = log.read_text().splitlines()
         assert sorted(line.split()[0] for line in told) == sorted([*MOMENTS, "command"])
         states = {line.split(" ", 1)[0]: json.loads(line.split(" ", 1)[1]) for line in told if " " in line}
-        assert states["poststop"]["status"] == "stopped"
-        assert states["poststart"]["status"] == "running"
+        statuses = [states[moment]["status"] for moment in MOMENTS]
+        assert statuses == ["created", "created", "created", "created", "running", "stopped"]
         assert all(told["id"] == "box" and told["annotations"] == {"org.example": "x"} for told in states.values())
 
     @pytest.mark.parametrize("moment", ["prestart", "createRuntime", "createContainer"])
@@ -261,6 +261,32 @@ class TestHooks:
             config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"], "timeout": 1}]}
 
         fails(runtime.create("box", SLEEP, change), ENGINE_FAILED, "longer than 1 second")
+
+    def test_a_failing_poststart_ends_the_container(self, runtime: Runtime) -> None:
+        """Also if the command has ended by itself meanwhile, the hook is what the user is told of."""
+        ended = r"""pid=$(grep -oE '"pid": ?[0-9]+' | grep -oE '[0-9]+')
+        while test -d /proc/$pid && ! grep -q 'State:.Z' /proc/$pid/status; do sleep 0.01; done; exit 3"""
+
+        def change(config: dict[str, Any]) -> None:
+            script = ended if config["process"]["args"] == ["true"] else "exit 3"
+            config["hooks"] = {"poststart": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+
+        for id, command in (("long", SLEEP), ("short", ["true"])):
+            runtime.create(id, command, change)
+            fails(runtime.raw("start", id), ENGINE_FAILED, "hooks.poststart[0]", "exit code 3")
+            assert runtime.status(id) == "stopped"
+
+    def test_a_failing_poststop_is_a_warning(self, runtime: Runtime, tmp_path: Path) -> None:
+        """The container is gone: the hooks behind run, and `delete` has succeeded."""
+
+        def change(config: dict[str, Any]) -> None:
+            config["hooks"] = {"poststop": [{"path": "/bin/false"}, hook(tmp_path / "log", "poststop")]}
+
+        runtime.create("box", SLEEP, change)
+        result = runtime.raw("delete", "--force", "box")
+        assert result.code == 0
+        assert one_line(result).startswith("mydocker: warning: hook hooks.poststop[0]: /bin/false failed")
+        assert (tmp_path / "log").read_text().startswith("poststop")
 
     def test_a_failing_start_container(self, runtime: Runtime) -> None:
         def change(config: dict[str, Any]) -> None:

@@ -140,9 +140,9 @@ def test_no_terminal_lies_over_what_a_link_of_the_image_means(runtime: Runtime, 
 
 class TestReadonlyPaths:
     def test_they_cannot_be_changed(self, runtime: Runtime) -> None:
-        script = "echo 1 > /proc/sys/net/ipv4/ip_forward || echo refused; cat /proc/sys/net/ipv4/ip_forward"
-        assert runtime.sh(script).text == "1"
-        assert runtime.sh(script, linux(readonlyPaths=["/proc/sys", "/nosuch"])).text == "refused\n0"
+        script = "cd /proc/sys/net/ipv4; echo 7 > ip_default_ttl || echo refused; cat ip_default_ttl"
+        assert runtime.sh(script).text == "7"
+        assert runtime.sh(script, linux(readonlyPaths=["/proc/sys", "/nosuch"])).text == "refused\n64"
 
     def test_other_flags_stay(self, runtime: Runtime) -> None:
         result = runtime.sh("grep ' /proc/sys ' /proc/mounts", linux(readonlyPaths=["/proc/sys"]))
@@ -259,6 +259,10 @@ class TestUserNamespace:
         assert lines[:2] == ["0", "0"]
         assert lines[2].split() == ["0", str(FIRST), str(COUNT)]
         assert lines[3:] == ["box", "lo", "1", "3", "1:3", "5:0", "/proc/self/fd/0"]
+
+    def test_what_is_mounted_has_its_name(self, runtime: Runtime) -> None:
+        script = "cut -d ' ' -f 1-3 /proc/mounts | grep -E ' /(proc|sys) '"
+        assert runtime.sh(script, mapped(runtime)).text.splitlines() == ["proc /proc proc", "sysfs /sys sysfs"]
 
     def test_as_seen_by_the_host(self, runtime: Runtime) -> None:
         user = lambda config: config["process"]["user"].update(uid=7, gid=8, additionalGids=[9])  # noqa: E731
