@@ -68,7 +68,7 @@ lint: setup
 	$(VENV)/bin/mypy
 
 bench: setup
-	./tests/setup.sh hyperfine runc podman iperf3 containernetworking-plugins etcd-server
+	./tests/setup.sh hyperfine time runc crun podman iperf3 containernetworking-plugins etcd-server
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 clean-host: setup

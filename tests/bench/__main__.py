@@ -1,10 +1,11 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import attach, image, import_tar, ipam, lifecycle, network, start
+from tests.bench import attach, image, import_tar, ipam, lifecycle, network, runtime, start
 
 start.main()
 image.main()
 lifecycle.main()
+runtime.main()
 import_tar.main()
 ipam.main()
 attach.main()
