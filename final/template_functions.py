@@ -1,0 +1,90 @@
+"""What Go templates can do with values: Go's own functions, Docker's, and how a value is printed.
+
+Source: the documentation of Go's packages text/template and fmt, and Docker's "Format command and log output".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from ch02_namespaces.errors import EngineError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+
+def wrong(why: str) -> EngineError:
+    """What is wrong with a template."""
+    return EngineError("--format", why, "a Go template, such as '{{.ID}} {{json .}}'")
+
+
+def call(name: str, arguments: list[Any]) -> Any:
+    """What a function makes of its arguments. Raises EngineError."""
+    try:
+        return FUNCTIONS[name](*arguments)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise wrong(f"{name}: {error}") from None
+
+
+def truth(value: Any) -> bool:
+    """What counts as true: all but zero, nothing, and what is empty."""
+    return bool(value)
+
+
+def shown(value: Any) -> str:
+    """As Go's fmt prints it with %v."""
+    if value is None:
+        return "<no value>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{shown(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list | tuple):
+        return f"[{' '.join(map(shown, value))}]"
+    return str(value)
+
+
+def _index(value: Any, *keys: Any) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else value[key]
+    return value
+
+
+def _printf(form: str, *values: Any) -> str:
+    plain = re.sub(r"%[-+ 0#]*\d*(?:\.\d+)?v", lambda match: match[0][:-1] + "s", form).replace("%q", '"%s"')
+    return plain % tuple(value if isinstance(value, int | float) and "%d" in form else shown(value) for value in values)
+
+
+def _truncate(text: str, length: int) -> str:
+    return text[:length]
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+    "join": lambda values, between: between.join(map(shown, values or [])),
+    "split": lambda text, between: text.split(between),
+    "lower": lambda text: shown(text).lower(),
+    "upper": lambda text: shown(text).upper(),
+    "title": lambda text: shown(text).title(),
+    "truncate": _truncate,
+    "pad": lambda text, before, after: " " * before + shown(text) + " " * after,
+    "println": lambda *values: " ".join(map(shown, values)) + "\n",
+    "print": lambda *values: "".join(map(shown, values)),
+    "printf": _printf,
+    "len": lambda value: len(value or ()),
+    "index": _index,
+    "slice": lambda value, *ends: value[slice(*(ends if len(ends) == 2 else (ends[0], None)))],
+    "eq": lambda first, *others: any(first == other for other in others),
+    "ne": lambda one, other: one != other,
+    "lt": lambda one, other: one < other,
+    "le": lambda one, other: one <= other,
+    "gt": lambda one, other: one > other,
+    "ge": lambda one, other: one >= other,
+    "and": lambda *values: next((value for value in values if not truth(value)), values[-1]),
+    "or": lambda *values: next((value for value in values if truth(value)), values[-1]),
+    "not": lambda value: not truth(value),
+}
+CONSTANTS = {"true": True, "false": False, "nil": None}
