@@ -42,6 +42,14 @@ class SyscallError(EngineError):
         self.errno = errno
 
 
+def warn(text: str) -> None:
+    """Tell the user, in one line on standard error, of what is not as it was asked for, and stops nothing."""
+    try:
+        os.write(2, os.fsencode(f"mydocker: warning: {' '.join(text.split())}\n"))
+    except OSError:  # a full disk, a closed stream
+        return
+
+
 def report(error: BaseException) -> int:
     """Print an error as the user shall see it, one line on standard error; return the exit code."""
     if os.environ.get("MYDOCKER_DEBUG"):

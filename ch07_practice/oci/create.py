@@ -40,7 +40,7 @@ class Creator(Runtime):
     def parts_of(self, bundle: Bundle, kept: Kept, namespaces: Namespaces, streams: Part) -> list[Part]:
         """What the container consists of, in order. Raises EngineError for what makes no sense."""
         config = bundle.config
-        now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
+        now = lambda pid: kept.state(CREATED) | {"pid": pid}  # noqa: E731
         limited = resources.Resources(config, self.cgroup_path(config, kept.id))
         return [
             limited,

@@ -7,6 +7,9 @@ standard input. Where they run:
     createContainer             container's             the same moment; the path is still the host's
     startContainer              container's             `start` was called, the command is about to begin
     poststart, poststop         runtime's               the command has begun; the container is gone
+
+One that fails undoes what it belongs to, but for poststop: there a warning tells. The state's status is `created` from
+the first of them on: they follow the lifecycle's second step, which makes the container's environment.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import os
 import select
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, warn
 from ch03_run.container import Container, Part
 from ch04_images.state import json_of
 from ch07_practice.oci.document import Node
@@ -129,3 +132,12 @@ def run_all(hooks: list[Hook], state: dict[str, Any]) -> None:
     """Run hooks; the first that fails is the last. Raises EngineError."""
     for hook in hooks:
         hook.run(state)
+
+
+def run_each(hooks: list[Hook], state: dict[str, Any]) -> None:
+    """Run hooks, whether those before have failed or not: a warning tells of these."""
+    for hook in hooks:
+        try:
+            hook.run(state)
+        except EngineError as error:
+            warn(str(error))

@@ -41,7 +41,7 @@ class Runtime:
         try:
             run_hooks(kept.config(), "poststart", kept.state(RUNNING))
         except EngineError:
-            self.kill(id, syscalls.SIGKILL)
+            self._end(kept)
             raise
 
     def state(self, id: str) -> dict[str, Any]:
@@ -100,11 +100,13 @@ class Runtime:
 
 
 def run_hooks(config: dict[str, Any], moment: str, told: dict[str, Any]) -> None:
-    """Run the hooks of one moment, if the document has any. told: the container's state. Raises EngineError."""
+    """Run the hooks of one moment, if the document has any. told: the container's state. Raises EngineError, but for
+    poststop: the container is gone."""
     if config.get("hooks"):
         from ch07_practice.oci import hooks
 
-        hooks.run_all(hooks.hooks_of(Node(config, ""), moment), told)
+        run = hooks.run_each if moment == "poststop" else hooks.run_all
+        run(hooks.hooks_of(Node(config, ""), moment), told)
 
 
 def wait_for(pidfd: int, seconds: float) -> None:

@@ -139,10 +139,11 @@ def with_exceptions(rules: list[Rule], node: Node) -> tuple[bool, list[Rule]]:
             answer, exceptions = rule.allowed, []
             continue
         for part in rule.parts():
-            exceptions = [known for known in exceptions if not part.covers(known)]
             if part.allowed != answer:
                 exceptions.append(part)
-            elif any(part.overlaps(known) for known in exceptions):
+                continue
+            exceptions = [known for known in exceptions if not part.covers(known)]
+            if any(part.overlaps(known) for known in exceptions):
                 word = "allow" if part.allowed else "deny"
                 raise node.wrong(f"cgroup version 1 cannot {word} {part.line()!r} alone within a wider rule")
     return answer, exceptions

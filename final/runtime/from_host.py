@@ -32,7 +32,8 @@ class FromHost(Part):
         for mount in self._mounts.mounts:
             if mount.kind in KERNEL_KINDS and not mount.is_bind:
                 try:
-                    tree = syscalls.new_tree(mount.kind, mount.data, mount.attributes(mount.set))
+                    options = [f"source={mount.source or mount.kind}", *mount.data]
+                    tree = syscalls.new_tree(mount.kind, options, mount.attributes(mount.set))
                 except EngineError as error:
                     hint = "the user namespace must own the network namespace (sysfs) or the pid namespace (proc)"
                     raise mount.node.wrong(str(error), hint) from None

@@ -38,7 +38,8 @@ class FullRuntime(Creator):
         config, linux = bundle.config, bundle.config["linux"]
         described = config["process"]
         optional.exec_affinity(described["execCPUAffinity"])  # for `exec` alone; what is wrong with it is told now
-        now = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
+        now = lambda pid: kept.state(state.CREATED) | {"pid": pid}  # noqa: E731
+        early = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
         limited = Resources(config, self.cgroup_path(config, kept.id))
         mounts = MappedMounts(config, cgroup_filesystem(namespaces, limited.group))
         devices = Devices(linux["devices"], namespaces.has("user"))
@@ -69,5 +70,5 @@ class FullRuntime(Creator):
             MaskedPaths(linux["maskedPaths"]),
             process.WorkingDirectory(described),
             process.Findable(),
-            *attributes_of(described, linux, now),
+            *attributes_of(described, linux, early),
         ]

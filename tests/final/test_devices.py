@@ -196,7 +196,10 @@ class TestExceptions:
         assert self.lines(DENY_ALL, char(True, 9, 1, "rw")) == (False, {"c 9:1 r", "c 9:1 w"})
         assert self.lines(char(True, 9, 1, "rw"), char(False, 9, None, "w")) == (False, {"c 9:1 r"})
         assert self.lines(char(True, 9, None, "r"), char(True, 9, 1, "r")) == (False, {"c 9:* r", "c 9:1 r"})
+        assert self.lines(ALLOW_ALL, char(True, 9, 1)) == (True, set())
         assert self.lines(ALLOW_ALL, char(False, 9, 1)) == (True, {"c 9:1 r", "c 9:1 w"})  # mknod is the usual right
+        assert self.lines(char(True, 9, 1)) == (False, {"c 9:1 r", "c 9:1 w", "c 9:1 m"})  # as it was said
+        assert self.lines(char(True, 9, 1), char(False, 9, None)) == (False, set())
 
     def test_holes_are_refused(self) -> None:
         for listed in (
