@@ -10,9 +10,8 @@ OCI runtime-spec, config.md, "Linux Process". The five sets are chained, and the
 
 from __future__ import annotations
 
-import os
-
 from ch02_namespaces import syscalls
+from ch02_namespaces.errors import warn
 from ch03_run.container import Container
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import User
@@ -75,7 +74,7 @@ class Credentials(User):
         missing |= {number for number in self._bounding if not has["CapBnd"] >> number & 1}
         if missing:
             names = ", ".join(NAMES[number] for number in sorted(missing))
-            os.write(2, f"mydocker: warning: process.capabilities: the runtime does not have {names}\n".encode())
+            warn(f"process.capabilities: the runtime does not have {names}")
 
     def enter(self, container: Container) -> None:
         if not self._given:
