@@ -10,14 +10,19 @@ CHAPTERS := $(sort $(patsubst %/README.md,%,$(wildcard ch0*/README.md)))
 SHORT := $(foreach chapter,$(CHAPTERS),$(firstword $(subst _, ,$(chapter))))
 # Where there is no Linux, the one of the Vagrantfile is used. VM=1 asks for it anywhere, VM=0 forbids it.
 VM ?= $(if $(filter Linux,$(shell uname -s)),0,1)
-GIVEN = $(foreach name,TESTS MYDOCKER_TEST_PATIENCE,$(if $($(name)),$(name)="$($(name))"))
+# Where the reader's progress is kept, over all chapters and labs.
+PROGRESS ?= $(HOME)/.local/state/mydocker/progress.json
+GIVEN = $(foreach name,TESTS CH DIR TASK JSON HIDDEN MYDOCKER_TEST_PATIENCE,$(if $($(name)),$(name)="$($(name))"))
 
-.PHONY: help setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host clean test-vagrant
+.PHONY: help setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host clean test-vagrant lab grade progress
 
 help:
 	@echo "make setup        install what is needed: Debian packages, a Python environment in $(VENV)"
 	@echo "make doctor       what this machine offers to containers"
 	@echo "make $(firstword $(SHORT)) …       play a chapter's lesson and run its tests: $(SHORT)"
+	@echo "make lab CH=04 DIR=~/lab4      write chapter 4 with its tasks left to you; README there"
+	@echo "make grade CH=04 DIR=~/lab4    grade it, with the tests of this tree; TASK=, JSON=, HIDDEN=: tests/labs/README.md"
+	@echo "make progress     how far you are"
 	@echo "make test         all tests, the lessons among them"
 	@echo "make test-vm      the tests of limits, namespaces, mounts and users in a virtual machine with cgroup version 2"
 	@echo "make lint         ruff and mypy"
@@ -30,7 +35,7 @@ help:
 ifeq ($(VM),1)
 
 # Edits go there first, if the folder is copied and not shared; and so do the variables that choose tests.
-setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host:
+setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host grade progress:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
 	@vagrant rsync || { echo 'make: is the machine up? (vagrant up)' >&2; exit 1; }
 	@vagrant ssh -c 'cd /vagrant && make VM=0 $(GIVEN) $@'
@@ -47,6 +52,7 @@ doctor: setup
 
 $(SHORT): ch%: setup
 	@$(ROOT) $(PYTHON3) -m tests.lessons $(wildcard ch$*_*/README.md)
+	@$(PYTHON3) -m tests.labs.progress $(PROGRESS) lesson $*
 	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" $(if $(TESTS),-k "$(TESTS)") tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
 
 test: setup
@@ -71,10 +77,23 @@ bench: setup
 	./tests/setup.sh hyperfine time runc crun podman iperf3 containernetworking-plugins etcd-server
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
+grade: setup
+	@mkdir -p $(dir $(PROGRESS))
+	@$(ROOT) $(PYTHON3) -m tests.labs.grade "$(CH)" $(TASK) --tree "$(DIR)" --progress $(PROGRESS) \
+		$(if $(JSON),--json $(JSON)) $(if $(HIDDEN),--hidden $(HIDDEN))
+
+progress: setup
+	@$(PYTHON3) -m tests.labs.progress $(PROGRESS)
+
 clean-host: setup
 	@$(ROOT) $(PYTHON3) -m ch07_practice.clean_host
 
 endif
+
+# Nothing runs here but Python's standard library, so this works where there is no Linux, too.
+lab:
+	@python3 -c 'import tomllib' 2>/dev/null || { echo 'make: lab takes Python 3.11 or newer' >&2; exit 1; }
+	@python3 -m tests.labs.starter "$(CH)" "$(DIR)"
 
 test-vagrant:
 	nice ./tests/vagrant/run.sh

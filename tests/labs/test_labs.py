@@ -1,0 +1,146 @@
+"""Each task is proved: its tests fail on the starter, all of them, and pass where it alone is written. So they need no
+other task, and a task that is missing takes no points from others. Labs differ from the repository in the bodies alone.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.labs.starter import chapters_up_to, copy_chapters, write_lab
+from tests.labs.tasks import LABS, TOP, Task, cut, mark, places, read_tasks
+from tests.support.polling import PATIENCE
+
+TASKS = read_tasks()
+CHAPTERS = sorted({task.chapter for task in TASKS})
+
+
+def run_grade(*words: str, top: Path = TOP) -> subprocess.CompletedProcess[str]:
+    """The grader as a process; with --json what it prints is the results."""
+    command = [sys.executable, "-m", "tests.labs.grade", *words]
+    return subprocess.run(
+        command, cwd=top, capture_output=True, text=True, timeout=10 * PATIENCE, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def graded(*words: str, top: Path = TOP) -> dict[str, Any]:
+    """What the grader finds, by task."""
+    result = run_grade(*words, "--json", "gradescope", top=top)
+    assert result.returncode in (0, 1), result.stderr
+    return {test["name"]: test for test in json.loads(result.stdout)["tests"]}
+
+
+# ---------------------------------------------------------------- what is written down
+
+
+def test_every_chapter_has_tasks() -> None:
+    least = {"02": 6, "03": 6, "04": 6, "05": 6, "06": 6, "07": 4}
+    counted = {chapter: len(read_tasks(chapter)) for chapter in CHAPTERS}
+    assert {chapter: number for chapter, number in least.items() if counted.get(chapter, 0) < number} == {}
+    assert len({task.name for task in TASKS}) == len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_task_is_whole(task: Task) -> None:
+    """Its tests are there, its handout can be worked from, and what is to be read again is a heading of the lesson."""
+    assert all((LABS / test).name == f"grade_{task.name.replace('-', '_')}.py" for test in task.tests)
+    assert all((LABS / test).exists() for test in task.tests)
+    assert min(task.points, task.minutes, len(task.read)) > 0
+    assert sum(len(place.docstring) for place in places(task)) >= 150
+    (lesson,) = TOP.glob(f"ch{task.chapter}_*/README.md")
+    assert re.search(rf"^#+ {re.escape(task.again)}$", lesson.read_text(), re.MULTILINE), task.again
+
+
+def test_every_grading_test_is_used() -> None:
+    found = {str(path.relative_to(LABS)) for path in LABS.glob("ch*/*.py")}
+    assert found == {test for task in TASKS for test in task.tests}
+
+
+# ---------------------------------------------------------------- labs
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_bodies_alone_are_cut(chapter: str, tmp_path: Path) -> None:
+    """With its bodies put back, each file of the lab's chapters is the repository's, byte for byte."""
+    tasks = read_tasks(chapter)
+    write_lab(chapter, tmp_path / "lab", tasks)
+    wanted = {path.relative_to(TOP) for name in chapters_up_to(chapter) for path in (TOP / name).rglob("*.py")}
+    found = {
+        path.relative_to(tmp_path / "lab")
+        for name in chapters_up_to(chapter)
+        for path in (tmp_path / "lab" / name).rglob("*.py")
+    }
+    assert found == wanted
+    cut_files = {place.file for task in tasks for place in places(task)}
+    for path in wanted - {Path(file) for file in cut_files}:
+        assert filecmp.cmp(TOP / path, tmp_path / "lab" / path, shallow=False), path
+    for file in cut_files:
+        assert with_bodies(tmp_path / "lab" / file, file, tasks) == (TOP / file).read_text()
+
+
+def with_bodies(path: Path, file: str, tasks: Sequence[Task]) -> str:
+    """A file of a lab, with the repository's bodies in place of the marks."""
+    text, original = path.read_text(), (TOP / file).read_text().splitlines(keepends=True)
+    cuts = sorted(
+        (place.first, place.last, mark(task)) for task in tasks for place in places(task) if place.file == file
+    )
+    for first, last, line in cuts:
+        before, found, after = text.partition(f"    {line}\n")
+        assert found
+        text = before[: before.rindex("\n") + 1] + "".join(original[first - 1 : last]) + after
+    assert "lab task" not in text
+    return text
+
+
+def test_later_chapters_are_not_in_a_lab(tmp_path: Path) -> None:
+    write_lab("02", tmp_path, read_tasks("02"))
+    assert sorted(path.name for path in tmp_path.glob("ch*")) == ["ch02_namespaces"]
+    assert [path for path in tmp_path.rglob("*") if "wrong" in path.name or path.name == "starter.py"] == []
+
+
+def test_a_directory_with_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    command = [sys.executable, "-m", "tests.labs.starter", "02", str(tmp_path)]
+    result = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert result.returncode == 125 and "not empty" in result.stderr
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+# ---------------------------------------------------------------- proofs
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_starter_passes_no_test(chapter: str, tmp_path: Path) -> None:
+    """The lab stands alone: it is graded by its own grader, in its own directory."""
+    write_lab(chapter, tmp_path / "lab", read_tasks(chapter))
+    found = graded(chapter, top=tmp_path / "lab")
+    assert {name: test["extra_data"]["passed"] for name, test in found.items()} == dict.fromkeys(found, 0)
+    assert all(test["extra_data"]["tests"] >= 2 for test in found.values())
+    assert all("nothing is written yet" in test["output"] for test in found.values())
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_task_is_solved_alone(chapter: str, tmp_path: Path) -> None:
+    """With the repository's solution of one task and no other, that task has all its points."""
+    tasks = read_tasks(chapter)
+    for task in tasks:
+        copy_chapters(chapter, tmp_path / task.name)
+        for other in tasks:
+            if other != task:
+                cut(other, tmp_path / task.name)
+    found = graded(chapter, "--tree", f"{tmp_path}/{{task}}")
+    assert {name: test["output"] for name, test in found.items() if test["status"] != "passed"} == {}
+    assert {name: test["score"] for name, test in found.items()} == {task.name: task.points for task in tasks}
