@@ -7,6 +7,7 @@ getpwnam(3) would load its name service modules from the image, and run them as 
 from __future__ import annotations
 
 import os
+import stat
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
@@ -119,4 +120,19 @@ class User(Part):
         identity = identity_of(self.text)
         if self.sets_home:
             container.command.environment[b"HOME"] = os.fsencode(identity.home)
+        give_streams(identity.uid)
         syscalls.become_user(identity.uid, identity.gid, identity.groups)
+
+
+def give_streams(uid: int) -> None:
+    """Let a user open the standard streams anew, by /dev/stdout and its like: many a server has its log there.
+
+    That asks for permission on what is behind them: proc_pid_fd(5). Only pipes without a name and terminals of the
+    container itself are given away; a file, or the terminal that the engine was started on, belongs to somebody.
+    """
+    for descriptor in range(3):
+        found = os.fstat(descriptor)
+        is_pipe = stat.S_ISFIFO(found.st_mode) and os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")
+        is_terminal = stat.S_ISCHR(found.st_mode) and found.st_dev == os.stat("/dev/pts").st_dev
+        if (is_pipe or is_terminal) and found.st_uid != uid:
+            os.fchown(descriptor, uid, -1)

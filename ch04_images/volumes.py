@@ -44,7 +44,36 @@ def parse_volume(text: str) -> Volume:
     return Volume(os.path.abspath(source), target, mode == "ro")
 
 
-class Volumes(Part):
+class Sources(Part):
+    """What is to be bound is there: a directory of the host that is missing is made, as with Docker."""
+
+    section = "4.3"
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = list(paths)
+        self._made: list[str] = []
+
+    def prepare(self, container: Container) -> None:
+        for path in self._paths:
+            self._make(path)
+
+    def _make(self, path: str) -> None:
+        missing = []
+        while not os.path.lexists(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for directory in reversed(missing):
+            syscalls.mkdir(directory)
+            self._made.append(directory)
+
+    def cleanup(self, container: Container) -> None:
+        while self._made:
+            directory = self._made.pop()
+            if not container.started and not os.listdir(directory):
+                syscalls.rmdir(directory)
+
+
+class Volumes(Sources):
     """Directories and files of the host, bound into the container.
 
     While the host's files can be seen, open_tree(2) takes a copy of each source's mount, attached nowhere. After
@@ -56,30 +85,20 @@ class Volumes(Part):
 
     def __init__(self, volumes: Iterable[Volume]) -> None:
         self.volumes = sorted(volumes, key=lambda volume: volume.target.count("/"))  # /data before /data/logs
+        super().__init__(volume.source for volume in self.volumes)
         self._trees: list[int] = []
-        self._made: list[str] = []
         targets = [volume.target for volume in self.volumes]
         for target in targets:
             if targets.count(target) > 1:
                 raise EngineError(f"-v {target}", "two volumes have this target")
 
     def prepare(self, container: Container) -> None:
+        super().prepare(container)
         for volume in self.volumes:
-            self._make_source(volume.source)
             tree = syscalls.open_tree(volume.source)
             self._trees.append(tree)
             read_only = syscalls.MOUNT_ATTR_RDONLY if volume.read_only else 0
             syscalls.mount_setattr(tree, read_only, syscalls.MS_PRIVATE)
-
-    def _make_source(self, path: str) -> None:
-        """A source that is missing becomes a directory, as with Docker."""
-        missing = []
-        while not os.path.lexists(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        for directory in reversed(missing):
-            syscalls.mkdir(directory)
-            self._made.append(directory)
 
     def enter(self, container: Container) -> None:
         for volume, tree in zip(self.volumes, self._trees, strict=True):
@@ -93,7 +112,4 @@ class Volumes(Part):
         for tree in self._trees:
             os.close(tree)
         self._trees.clear()
-        while self._made:
-            directory = self._made.pop()
-            if not container.started and not os.listdir(directory):
-                syscalls.rmdir(directory)
+        super().cleanup(container)

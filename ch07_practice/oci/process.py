@@ -12,6 +12,7 @@ from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import DEFAULT_PATH, Command, find_command
 from ch03_run.container import Container, Part
+from ch03_run.null import use_own_null
 from ch04_images.inside import make_directory
 from ch07_practice.oci.document import Node
 
@@ -57,12 +58,28 @@ class PatientCommand(Command):
 
 
 class Session(Part):
-    """A session of its own: no terminal of the runtime's caller is its controlling terminal. setsid(2)."""
+    """A session of its own: no terminal of the runtime's caller is its controlling terminal. setsid(2).
+
+    The standard streams are the caller's, but for the host's /dev/null.
+    """
 
     section = "7.3"
 
     def enter(self, container: Container) -> None:
         syscalls.setsid()
+        use_own_null()
+
+
+class MadeDirectory(Part):
+    """The directory in which the command will start is made, if it is missing, as long as the root can be changed."""
+
+    section = "7.3"
+
+    def __init__(self, process: Node) -> None:
+        self._path = os.path.normpath(process["cwd"].path())
+
+    def enter(self, container: Container) -> None:
+        os.close(make_directory(self._path))
 
 
 class WorkingDirectory(Part):

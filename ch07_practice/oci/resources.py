@@ -61,6 +61,7 @@ class OwnCgroup(Part):
             container.birth_cgroup = None
         if not self._is_ours:  # one that was there before belongs to somebody, with the processes in it
             return
+        container.out_of_memory = self.group.oom_kills() > 0
         if self.group.processes():
             self.group.kill()
         self.group.remove()

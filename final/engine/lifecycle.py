@@ -15,10 +15,12 @@ from ch02_namespaces.command_line import Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
 from ch03_run.container import Part
-from ch03_run.isolation import DieWithEngine, MountNamespace
+from ch03_run.isolation import DieWithEngine, Hostname, MountNamespace
 from ch04_images import state
 from ch04_images.cli import environment_of, gives_home
 from ch04_images.rootfs import DRIVERS
+from ch04_images.user import WorkingDirectory
+from ch04_images.volumes import Sources
 from ch05_lifecycle import store
 from ch05_lifecycle.lifecycle import INIT, INIT_INSIDE, KeptDirectory, check_init
 from ch06_network.lifecycle import NetworkedLifecycle, network_parts
@@ -51,6 +53,10 @@ class FullLifecycle(NetworkedLifecycle):
             raise EngineError("--hostname", "it does not go together with --uts host")
         if options.cpus is not None and options.cpu_quota:
             raise EngineError("--cpus", "it does not go together with --cpu-quota")
+        if options.hostname:
+            Hostname(options.hostname)
+        if options.workdir:
+            WorkingDirectory(options.workdir)
         document.resources_of(options)
 
     def command_of(self, image: Image, options: Options) -> Command:
@@ -124,7 +130,8 @@ class FullLifecycle(NetworkedLifecycle):
         namespaces = Namespaces(bundle.config["linux"]["namespaces"])
         parts = FullRuntime().parts_of(bundle, Kept("", stored.id), namespaces, streams)
         directory = KeptDirectory(stored)
-        union: list[Part] = [directory, MountNamespace(), DRIVERS[directory.driver](directory)]
+        bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
+        union: list[Part] = [directory, Sources(bound), MountNamespace(), DRIVERS[directory.driver](directory)]
         described = bundle.config["process"]
         insert_before(parts, BindRoot, union)
         insert_after(parts, Namespaces, network_of(stored, options))
@@ -156,7 +163,7 @@ def mounts_of(image: Image, options: Options) -> list[dict[str, Any]]:
 
 
 def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:
-    """A volume with its name and its directory; a bound directory that is there, as with Docker.
+    """A volume with its name and its directory.
 
     own: where a volume without a name is in the container's directory, if it is to go with the container.
     """
@@ -165,6 +172,4 @@ def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:
     if mount["type"] == mounts.VOLUME:
         volume = volumes.create(mount["source"])
         return {**mount, "name": volume.name, "source": volume.path}
-    if mount["type"] == mounts.BIND and not os.path.lexists(mount["source"]):
-        os.makedirs(mount["source"])
     return mount

@@ -97,6 +97,6 @@ def described(mount: dict[str, Any], directory: str) -> dict[str, Any]:
         options = ["noexec", "nosuid", "nodev", *(["ro"] if mount["read_only"] else []), *mount["options"]]
         return {"destination": mount["target"], "type": "tmpfs", "source": "tmpfs", "options": options}
     passes = [option for option in mount["options"] if option in PROPAGATIONS] or ["rprivate"]
-    options = ["rbind", *passes, "ro" if mount["read_only"] else "rw"]
+    options = ["rbind", *passes, "rro" if mount["read_only"] else "rw"]
     source = os.path.join(directory, mount["source"])
     return {"destination": mount["target"], "type": "bind", "source": source, "options": options}

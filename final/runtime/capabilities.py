@@ -91,6 +91,11 @@ class Credentials(User):
         kernel.set_ambient(number for number in sorted(self._ambient) if ours >> number & 1)
 
 
+def every_capability() -> list[str]:
+    """The names of all that this kernel knows, in the order of their numbers."""
+    return list(NAMES[: int(syscalls.read_file(LAST)) + 1])
+
+
 def _check_within(node: Node, part: set[int], name: str, whole: set[int]) -> None:
     if part - whole:
         names = ", ".join(NAMES[number] for number in sorted(part - whole))
