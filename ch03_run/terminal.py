@@ -15,6 +15,7 @@ import termios
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container, Part
+from ch03_run.null import use_own_null
 
 CHUNK = 65536
 
@@ -37,6 +38,7 @@ class Streams(Part):
         syscalls.setsid()
         if self._null >= 0:
             os.dup2(self._null, 0)
+        use_own_null()
 
     def cleanup(self, container: Container) -> None:
         if self._null >= 0:

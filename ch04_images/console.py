@@ -45,7 +45,7 @@ class Console(Terminal):
         import socket
 
         assert self._theirs is not None
-        self.master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.master = open_multiplexer()
         fcntl.ioctl(self.master, TIOCSPTLCK, struct.pack("i", 0))
         self._slave = fcntl.ioctl(self.master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         self.copy_size()
@@ -67,6 +67,18 @@ class Console(Terminal):
             if end is not None:
                 end.close()
         super().cleanup(container)
+
+
+def open_multiplexer() -> int:
+    """A new terminal's master, of the container's own terminals and of nothing else that an image may have at this
+    path. Raises EngineError."""
+    directory = inside.open_path("/dev/pts", inside.DIRECTORY)
+    if syscalls.filesystem_kind(directory) != syscalls.DEVPTS_SUPER_MAGIC:
+        raise EngineError("/dev/pts", "there is no devpts file system", "an entry of `mounts`")
+    flags = os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    master = os.open("ptmx", flags, dir_fd=directory)
+    os.close(directory)
+    return master
 
 
 def cover_console(terminal: int) -> None:

@@ -7,6 +7,7 @@ import os
 
 from ch02_namespaces import syscalls
 from ch03_run.container import Container, Part
+from ch03_run.null import use_own_null
 from ch04_images.console import Console
 
 PIPE_SIZE = 1 << 20  # bytes; the most that an ordinary user may ask for: pipe(7)
@@ -47,6 +48,7 @@ class LoggedStreams(Part):
         syscalls.setsid()
         for number, descriptor in enumerate(self._ends):
             os.dup2(descriptor, number)
+        use_own_null()
 
     def cleanup(self, container: Container) -> None:
         self._close_ends()

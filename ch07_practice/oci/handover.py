@@ -31,7 +31,7 @@ def write_pid_file(path: str, pid: int) -> None:
     """Whole, or not at all: whoever waits for it reads it at once."""
     temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.{os.getpid()}")
     try:
-        with open(temporary, "w") as file:
+        with open(temporary, "x") as file:
             file.write(str(pid))
         os.rename(temporary, path)
     except OSError as error:

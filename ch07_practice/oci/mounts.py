@@ -207,7 +207,6 @@ class DefaultDevices(Part):
     section = "7.3"
 
     def enter(self, container: Container) -> None:
-        os.close(inside.make_directory("/dev"))
         make_nodes()
 
 

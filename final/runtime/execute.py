@@ -17,7 +17,7 @@ from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch07_practice.oci import process as oci_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.handover import give_terminal, write_pid_file
-from ch07_practice.oci.state import CREATED, RUNNING, Kept
+from ch07_practice.oci.state import CREATED, RUNNING, STOPPED, Kept
 from final.runtime import optional
 from final.runtime.attributes import attributes_of
 
@@ -43,6 +43,8 @@ class JoinContainer(Part):
             if os.stat(f"/proc/{pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino
         ]
         os.close(pidfd)
+        if self._kept.status() == STOPPED:  # so the number may have meant somebody else
+            raise EngineError(f"container {self._kept.id}", "it has just ended")
 
     def enter(self, container: Container) -> None:
         os.chdir("/")
@@ -74,6 +76,7 @@ def execute_in(
     parts = [
         JoinContainer(kept),
         JoinCgroup(group),
+        *optional.labels(described, config["linux"]["mountLabel"]),
         *optional.oom_score(described["oomScoreAdj"]),
         *optional.exec_affinity(described["execCPUAffinity"]),
         streams,

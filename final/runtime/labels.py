@@ -1,8 +1,9 @@
 """Labels by which AppArmor and SELinux know the command. Book section 7.3.
 
 OCI runtime-spec, config.md, "Linux Process", and config-linux.md, "Mount Label". Such a label is written down in /proc
-and becomes true at execve(2). These parts stand between the last hook that runs at `create` and PivotRoot: the /proc
-to which they write is still the host's. One that an image has made up would swallow the label (CVE-2019-16884).
+and becomes true at execve(2). At `create` these parts stand between the last hook and PivotRoot: the /proc to which
+they write is still the host's. `exec` has only the container's, and looks whether it is one: what an image has made up
+would swallow the label (CVE-2019-16884).
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import os
 from ch02_namespaces import syscalls
 from ch03_run.container import Container, Part
 from ch07_practice.oci.document import Node
+from final.runtime import procfs
 
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
-APPARMOR_EXEC, EXEC = "/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"
+APPARMOR_EXEC, EXEC = "self/attr/apparmor/exec", "self/attr/exec"  # of /proc
 SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -27,11 +29,11 @@ class AppArmorProfile(Part):
         self._profile = node.text("")
         if self._profile and not _says(APPARMOR, "Y"):
             raise node.wrong("this kernel has no AppArmor", "leave it out")
+        self._file = APPARMOR_EXEC if os.path.exists(f"/proc/{APPARMOR_EXEC}") else EXEC
 
     def enter(self, container: Container) -> None:
         if self._profile:
-            path = APPARMOR_EXEC if os.path.exists(APPARMOR_EXEC) else EXEC
-            syscalls.write_file(path, f"exec {self._profile}")
+            procfs.write(self._file, f"exec {self._profile}")
 
 
 class SelinuxLabel(Part):
@@ -46,7 +48,7 @@ class SelinuxLabel(Part):
 
     def enter(self, container: Container) -> None:
         if self._label:
-            syscalls.write_file(EXEC, self._label)
+            procfs.write(EXEC, self._label)
 
 
 def check_mount_label(node: Node) -> None:

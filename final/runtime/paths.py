@@ -13,11 +13,11 @@ import stat
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.container import Container, Part
+from ch03_run.null import is_null
 from ch04_images import inside
 from ch07_practice.oci.document import Node
 from final.runtime.procfs import PLAIN
 
-NULL = os.makedev(1, 3)
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -98,8 +98,7 @@ def open_null() -> int:
         descriptor = syscalls.openat2(syscalls.AT_FDCWD, "/dev/null", os.O_PATH, PLAIN)
     except SyscallError as error:
         raise EngineError("/dev/null", f"it cannot mask a path: {error.why}") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != NULL:
+    if not is_null(os.fstat(descriptor)):
         os.close(descriptor)
         raise EngineError("/dev/null", "it cannot mask a path: it is not the device 1:3")
     return descriptor

@@ -15,7 +15,7 @@ from ch07_practice.oci.mounts import Mounts
 
 ROOT_INODE = 1  # of every procfs: linux/proc_ns.h, PROC_ROOT_INO
 PLAIN = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
-NOTHING_ELSE = PLAIN | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV
+NOTHING_ELSE = syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV
 MAGIC = {"proc": syscalls.PROC_SUPER_MAGIC, "sysfs": syscalls.SYSFS_MAGIC}
 
 
@@ -43,7 +43,7 @@ def open_genuine(path: str, kind: str) -> int:
 def write(path: str, text: str) -> None:
     """Write a file of /proc, such as sys/net/ipv4/ip_forward: of procfs itself, not of what may be mounted over it.
 
-    path: relative to /proc. Raises EngineError, SyscallError.
+    path: relative to /proc; a link in it is procfs's own, such as self. Raises EngineError, SyscallError.
     """
     root = open_root()
     try:
