@@ -114,7 +114,11 @@ class Pipe:
 def create(container: Container) -> None:
     """Bring a container up to the point where only exec is missing: prepare, spawn, attach, enter.
 
-    Raises EngineError that names the part, the call and the reason; everything done so far is undone then.
+    All parts are prepared before there is a process. It gets both pipes, is born in the namespaces that the parts need
+    (joined ones are the parts' too) and runs _child(); each side closes the ends that it does not use. When all parts
+    are attached it is told ATTACHED, and answers READY, or reports what failed inside.
+    Raises EngineError that names the part, the call and the reason; everything done so far is undone then, also the
+    half of the part that failed.
     """
     try:
         for part in container.parts:
@@ -171,9 +175,10 @@ def wait(container: Container) -> int:
 
 
 def delete(container: Container) -> None:
-    """End the container if it runs, and clean up part by part, in reverse order. May be called twice.
+    """End the container if it runs, close the pipes, and clean up part by part, in reverse order. May be called twice.
 
-    One failure does not stop the rest; the EngineError at the end names them all.
+    Only parts in `_prepared` are cleaned up, each once. One failure does not stop the rest, whatever it is; the
+    EngineError at the end names them all: `cleanup: why; why`.
     """
     failures = []
     if container.process is not None:
@@ -204,7 +209,12 @@ def run(container: Container, attend: Callable[[Container], int] = wait) -> int:
 
 
 def _child(container: Container) -> int:
-    """Inside the new namespaces, as PID 1: wait for attach, enter, wait for start, exec."""
+    """Inside the new namespaces, as PID 1: wait for attach, enter, wait for start, exec. Returns its exit code.
+
+    _go tells ATTACHED and START; _report takes READY when all parts have entered, or FAILED and the marshalled record of
+    an error, whatever it is. The ends of the engine's side are closed first: else its death would not end the file. The
+    command keeps the report's end until it is executed.
+    """
     container._go.close_writer()
     container._report.close_reader()
     try:

@@ -123,6 +123,7 @@ class Foreground:
 def would_be_lost(pid: int, number: int) -> bool:
     """Whether PID 1 drops a signal that would end others: not caught, ignored, blocked or waited for. signal(7).
 
+    /proc/PID/status has a mask of each kind, SigCgt, SigIgn and SigBlk, where signal n is bit n-1.
     The C library blocks all signals for the moment of a fork, so blocked means: still blocked after a while. And a
     process in sigwait(3) shows the signal as not blocked; the place where it sleeps tells: proc_pid_wchan(5).
     """

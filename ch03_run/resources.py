@@ -24,6 +24,13 @@ class Resources(Part):
         self.cgroup: Cgroup | None = None
 
     def prepare(self, container: Container) -> None:
+        """Make the cgroup PARENT/ID in all hierarchies that we may use, set its limits, and open it for the process.
+
+        Groups that killed engines left below the parent are swept before. What is made is kept in self.cgroup at once,
+        so that cleanup() finds it if something fails later. The process is born in it where the kernel can do so
+        (container.birth_cgroup), and joins elsewhere (open_doors). Without a usable hierarchy: _do_without().
+        Raises EngineError, SyscallError.
+        """
         parent = default_parent()
         usable = usable_hierarchies(parent)
         if not usable:

@@ -70,6 +70,11 @@ class Terminal(Part):
         self.copy_size()
 
     def enter(self, container: Container) -> None:
+        """Make the slave the controlling terminal of a session of our own, and our three streams.
+
+        Keys such as Ctrl-C become signals for the session that a terminal belongs to: setsid(2), TIOCSCTTY(2const).
+        Raises SyscallError.
+        """
         syscalls.setsid()
         syscalls.set_controlling_terminal(self._slave)
         for stream in (0, 1, 2):
