@@ -211,9 +211,9 @@ def run(container: Container, attend: Callable[[Container], int] = wait) -> int:
 def _child(container: Container) -> int:
     """Inside the new namespaces, as PID 1: wait for attach, enter, wait for start, exec. Returns its exit code.
 
-    _go tells ATTACHED and START; _report takes READY when all parts have entered, or FAILED and the marshalled record of
-    an error, whatever it is. The ends of the engine's side are closed first: else its death would not end the file. The
-    command keeps the report's end until it is executed.
+    _go tells ATTACHED and START; _report takes READY when all parts have entered, or FAILED and the marshalled record
+    of an error, whatever it is. The ends of the engine's side are closed first: else its death would not end the file.
+    The command keeps the report's end until it is executed.
     """
     container._go.close_writer()
     container._report.close_reader()

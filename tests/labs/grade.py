@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ FAILED = 125
 def main(words: list[str]) -> int:
     """The exit code."""
     options = _parse(words)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # a shell has them ignored by what runs with `&`
+        signal.signal(number, signal.SIG_DFL)
     seed = options.seed or new_seed()
     try:
         results = _grade(options, seed)
