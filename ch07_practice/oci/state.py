@@ -126,7 +126,7 @@ def reserve(root: str, id: str) -> Kept:
     os.makedirs(root, mode=0o700, exist_ok=True)
     found = Kept(root, id)
     try:
-        os.mkdir(found.path(), 0o711)
+        os.mkdir(found.path(), 0o700)
     except FileExistsError:
         raise EngineError(
             f"container {id}", "there is one with this id already", "`delete` it, or choose another"
