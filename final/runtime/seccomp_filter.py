@@ -10,11 +10,9 @@ import ctypes
 import errno
 import os
 
-from ch02_namespaces.errors import EngineError
 from ch07_practice.oci.document import Node
-
-LIBRARY = "libseccomp.so.2"
-HINT = "Debian has it in the package libseccomp2"
+from final.runtime import seccomp_unknown
+from final.runtime.libseccomp import Condition, load_library
 
 # seccomp.h of libseccomp
 ALLOW, NOTIFY = "SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY"
@@ -29,6 +27,7 @@ ACTIONS = {
     NOTIFY: 0x7FC00000,
     ALLOW: 0x7FFF0000,
 }
+PERMISSIVE = (ALLOW, "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 LARGEST_ERRNO = 4094  # the library takes no larger one
 OPERATORS = (  # in the order of their numbers, which begin at 1
@@ -53,15 +52,6 @@ HANDING_OVER = ("sendmsg", "close")
 """What the container's process does between loading the filter and having told the listener: none may ask him."""
 
 
-class _Condition(ctypes.Structure):
-    """struct scmp_arg_cmp, seccomp.h."""
-
-    _fields_ = (
-        *(("argument", ctypes.c_uint), ("operator", ctypes.c_int)),
-        *(("first", ctypes.c_uint64), ("second", ctypes.c_uint64)),
-    )
-
-
 class Rule:
     """One entry of linux.seccomp.syscalls. Raises EngineError for one that makes no sense."""
 
@@ -78,7 +68,7 @@ class Rule:
                         f"{NOTIFY} cannot be for {name.value}: the listener is told of itself by this call"
                     )
         self.conditions = [
-            _Condition(
+            Condition(
                 item["index"].number(most=LAST_ARGUMENT),
                 OPERATORS.index(item["op"].one_of(OPERATORS)) + 1,
                 item["value"].number(),
@@ -87,7 +77,7 @@ class Rule:
             for item in node["args"].items()
         ]
 
-    def alternatives(self) -> list[list[_Condition]]:
+    def alternatives(self) -> list[list[Condition]]:
         """Sets of conditions, of which one must hold as a whole. Usually that is one set.
 
         Two conditions on the same argument can't be in one set: then each is a set by itself, as runc has it.
@@ -119,12 +109,30 @@ class Filter:
     def compile(self) -> bytes:
         """The program, for this machine and for the architectures listed. Raises EngineError."""
         library = load_library()
+        architectures = [library.seccomp_arch_native(), *(_number(library, node) for node in self._architectures)]
+        program = self._program_for_unknown(library, architectures) + self._compile(library, architectures)
+        if len(program) > MOST_INSTRUCTIONS * INSTRUCTION:
+            raise self._node.wrong(f"the filter is larger than {MOST_INSTRUCTIONS} instructions")
+        return program
+
+    def _program_for_unknown(self, library: ctypes.CDLL, architectures: list[int]) -> bytes:
+        """What comes before, unless the default lets calls pass that nobody knew of."""
+        if self._node["defaultAction"].value in PERMISSIVE:
+            return b""
+        names = {name.encode() for rule in self._rules for name in rule.names}
+        last_calls = {}
+        for architecture in architectures:
+            numbers = [library.seccomp_syscall_resolve_name_arch(architecture, name) for name in names]
+            if (last := max(numbers, default=NO_SUCH_CALL)) > 0:  # negative ones are not of this architecture
+                last_calls[architecture] = last
+        return seccomp_unknown.program(last_calls)
+
+    def _compile(self, library: ctypes.CDLL, architectures: list[int]) -> bytes:
         context = library.seccomp_init(self._default)
         if not context:
             raise self._node["defaultAction"].wrong("libseccomp, or this kernel, does not have this action")
         try:
-            for architecture in self._architectures:
-                self._add_architecture(library, context, architecture)
+            self._add_architectures(library, context, architectures)
             if sum(len(rule.names) for rule in self._rules) > MANY_CALLS:
                 library.seccomp_attr_set(context, FLTATR_CTL_OPTIMIZE, BINARY_TREE)  # if it can: the same, but faster
             for rule in self._rules:
@@ -133,11 +141,10 @@ class Filter:
         finally:
             library.seccomp_release(context)
 
-    def _add_architecture(self, library: ctypes.CDLL, context: int, node: Node) -> None:
-        number = library.seccomp_arch_resolve_name(node.text().removeprefix("SCMP_ARCH_").lower().encode())
-        if not number:
-            raise node.wrong(f"this version of libseccomp does not know {node.value}")
-        _check(node, library.seccomp_arch_add(context, number), allowed=errno.EEXIST)
+    def _add_architectures(self, library: ctypes.CDLL, context: int, architectures: list[int]) -> None:
+        """All but this machine's, which is there already."""
+        for node, architecture in zip(self._architectures, architectures[1:], strict=True):
+            _check(node, library.seccomp_arch_add(context, architecture), allowed=errno.EEXIST)
 
     def _add_rule(self, library: ctypes.CDLL, context: int, rule: Rule) -> None:
         if rule.action == self._default:
@@ -147,7 +154,7 @@ class Filter:
             if call == NO_SUCH_CALL:
                 continue  # profiles are written for many kernels
             for conditions in rule.alternatives():
-                array = (_Condition * len(conditions))(*conditions)
+                array = (Condition * len(conditions))(*conditions)
                 _check(rule.node, library.seccomp_rule_add_array(context, rule.action, call, len(array), array))
 
     def _export(self, library: ctypes.CDLL, context: int) -> bytes:
@@ -157,29 +164,15 @@ class Filter:
             program = os.pread(file, os.fstat(file).st_size, 0)
         finally:
             os.close(file)
-        if len(program) > MOST_INSTRUCTIONS * INSTRUCTION:
-            raise self._node.wrong(f"the filter is larger than {MOST_INSTRUCTIONS} instructions")
         return program
 
 
-def load_library() -> ctypes.CDLL:
-    """libseccomp. Raises EngineError if it is missing."""
-    try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError:
-        raise EngineError(f"config.json: linux.seccomp: {LIBRARY}", "it is not installed", HINT) from None
-    library.seccomp_init.restype = ctypes.c_void_p
-    library.seccomp_init.argtypes = (ctypes.c_uint32,)
-    library.seccomp_release.argtypes = (ctypes.c_void_p,)
-    library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
-    library.seccomp_arch_add.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
-    library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
-    library.seccomp_rule_add_array.argtypes = (
-        *(ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int),
-        *(ctypes.c_uint, ctypes.c_void_p),
-    )
-    library.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
-    return library
+def _number(library: ctypes.CDLL, node: Node) -> int:
+    """An architecture's number. Raises EngineError."""
+    number: int = library.seccomp_arch_resolve_name(node.text().removeprefix("SCMP_ARCH_").lower().encode())
+    if not number:
+        raise node.wrong(f"this version of libseccomp does not know {node.value}")
+    return number
 
 
 def _action(node: Node, errno_node: Node) -> int:

@@ -8,16 +8,19 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ch07_practice.oci.document import Node
+from final.runtime.libseccomp import load_library
 from final.runtime.seccomp_filter import ARCHITECTURES, Filter
 from tests.ch07_practice.bundles import Change, Runtime
 from tests.support.engines import ENGINE_FAILED, fails
@@ -246,6 +249,73 @@ class TestDocument:
         hide = 'for file in /usr/lib/*/libseccomp.so.2*; do mount --bind /dev/null "$file"; done; exec "$@"'
         result = runtime.host.run(["unshare", "--mount", "sh", "-c", hide, "sh", *words], cwd=Path(__file__).parents[2])
         fails(result, ENGINE_FAILED, "libseccomp.so.2", "libseccomp2")
+
+
+class TestUnknownCalls:
+    """A profile that allows all that libseccomp knows up to faccessat2(2), but not acct(2)."""
+
+    LAST, FORBIDDEN, NEWER, NOT_YET = "faccessat2", "acct", "process_madvise", 100_000
+
+    @pytest.fixture
+    def python(self, runtime: Runtime) -> Callable[..., list[int]]:
+        """The errno of each of some system calls, made by a Python in a container."""
+        for name in ("lib", "lib64"):
+            if os.path.islink(f"/{name}"):
+                shutil.rmtree(runtime.rootfs / name, ignore_errors=True)
+                os.symlink(os.readlink(f"/{name}"), runtime.rootfs / name)
+        places = [name for name in ("/usr", "/lib", "/lib64") if os.path.isdir(name) and not os.path.islink(name)]
+        mounts = [
+            {"destination": place, "source": place, "type": "bind", "options": ["bind", "ro"]} for place in places
+        ]
+
+        def call(numbers: list[int], default: str = ERRNO, **fields: Any) -> list[int]:
+            def change(config: dict[str, Any]) -> None:
+                seccomp(rule(self.allowed(), ALLOW), default=default, **fields)(config)
+                config["mounts"] += mounts
+
+            script = (
+                "import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
+                f"for number in {numbers}:\n"
+                "    libc.syscall(*map(ctypes.c_long, (number, -1, 0, 0, 0, 0, 0)))\n"
+                "    print(ctypes.get_errno())"
+            )
+            result = runtime.run([os.path.realpath(sys.executable), "-IS", "-c", script], change)
+            assert result.code == 0, result
+            return [int(word) for word in result.text.split()]
+
+        return call
+
+    def allowed(self) -> list[str]:
+        library = load_library()
+        library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
+        native, last = library.seccomp_arch_native(), self.number(self.LAST)
+        names = (library.seccomp_syscall_resolve_num_arch(native, number) for number in range(last + 1))
+        return [name.decode() for name in names if name and name.decode() != self.FORBIDDEN]
+
+    def number(self, name: str) -> int:
+        return int(load_library().seccomp_syscall_resolve_name(name.encode()))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [self.number(self.FORBIDDEN), self.number(self.NEWER), self.NOT_YET]
+
+    def test_those_beyond_the_last_one_that_is_named(self, python: Callable[..., list[int]]) -> None:
+        assert python(self.numbers) == [errno.EPERM, errno.ENOSYS, errno.ENOSYS]
+
+    def test_whatever_the_default_returns(self, python: Callable[..., list[int]]) -> None:
+        assert python(self.numbers, defaultErrnoRet=errno.ENOSPC) == [errno.ENOSPC, errno.ENOSYS, errno.ENOSYS]
+
+    def test_not_if_the_default_lets_pass(self, python: Callable[..., list[int]]) -> None:
+        """Then the kernel itself answers: -1 is no descriptor."""
+        assert python(self.numbers[1:], default="SCMP_ACT_LOG") == [errno.EBADF, errno.ENOSYS]
+
+    @pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is of x86_64")
+    def test_x32_has_numbers_of_its_own(self, python: Callable[..., list[int]]) -> None:
+        """The calls that are different there are the last: up to 547, and so the profile knows them."""
+        of_x32 = [1 << 30 | number for number in self.numbers]
+        found = python([*self.numbers, *of_x32], architectures=["SCMP_ARCH_X86", "SCMP_ARCH_X32"])
+        assert found[:3] == [errno.EPERM, errno.ENOSYS, errno.ENOSYS]
+        assert found[3:] == [errno.EPERM, errno.EPERM, errno.ENOSYS]
 
 
 class Agent:
