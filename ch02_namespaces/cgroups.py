@@ -111,7 +111,7 @@ class Cgroup:
     def __init__(self, path: str, mounted: Iterable[Hierarchy] | None = None) -> None:
         self.path = path.strip("/")
         self.hierarchies = list(hierarchies() if mounted is None else mounted)
-        self._lock: int | None = None
+        self._locks: list[int] = []
         self._doors: list[int] = []
         self._has_birthplace = False
 
@@ -134,8 +134,8 @@ class Cgroup:
         return [self._in(hierarchy) for hierarchy in self.hierarchies]
 
     def create(self) -> None:
-        """Make the group everywhere. Until close() it carries a lock, by which sweep() sees that somebody needs it.
-        While the group above is locked so, this waits.
+        """Make the group everywhere. Until close() it carries a lock, by which sweep() sees that somebody needs it: in
+        each hierarchy, for not everybody sees all of them. While the group above is locked so, this waits.
 
         Raises SyscallError: EACCES or EROFS without the right to. Nothing is left of a half-made one.
         """
@@ -154,9 +154,8 @@ class Cgroup:
                 directory = self._in(hierarchy)
                 hierarchy.version.make(hierarchy.mountpoint, directory, hierarchy.controllers)
                 made.append(directory)
-                if self._lock is None:
-                    self._lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                    fcntl.flock(self._lock, fcntl.LOCK_EX)
+                self._locks.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                fcntl.flock(self._locks[-1], fcntl.LOCK_EX)
         except BaseException:
             for directory in reversed(made):
                 _remove_tree(directory)
@@ -164,13 +163,11 @@ class Cgroup:
             raise
 
     def close(self) -> None:
-        """Close the lock and the doors; the group stays."""
-        for descriptor in self._doors:
+        """Close the locks and the doors; the group stays."""
+        for descriptor in (*self._doors, *self._locks):
             os.close(descriptor)
         self._doors.clear()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._locks.clear()
 
     def set(self, limits: Limits) -> None:
         """Write limits into the group; those that are None stay as they are.
@@ -256,7 +253,7 @@ class Cgroup:
 
         Raises SyscallError (EBUSY) when a process is still there after `patience` seconds.
         """
-        for directory in reversed(self.directories()):  # the one with the lock last: see sweep()
+        for directory in reversed(self.directories()):  # the one that sweep() looks at last
             _remove_tree(directory, patience)
         self.close()
 

@@ -54,7 +54,7 @@ class Creator(Runtime):
             DefaultDevices(),
             process.Hostname(config, namespaces.has("uts")),
             streams,
-            process.MadeDirectory(config["process"]),
+            process.MakeWorkingDirectory(config["process"]),
             *([ReadOnlyRoot()] if config["root"]["readonly"].flag() else []),
             process.WorkingDirectory(config["process"]),
             process.Findable(),

@@ -70,7 +70,7 @@ class Session(Part):
         use_own_null()
 
 
-class MadeDirectory(Part):
+class MakeWorkingDirectory(Part):
     """The directory in which the command will start is made, if it is missing, as long as the root can be changed."""
 
     section = "7.3"

@@ -25,6 +25,8 @@ def volume(text: str) -> dict[str, Any]:
     """For Flag.convert: [SOURCE:]TARGET[:OPTIONS]. A source that is no path is a volume's name; one with none is a
     volume without a name. Raises EngineError."""
     words = text.split(":")
+    if not text:
+        raise EngineError(repr(text), "it is no volume", SYNTAX)
     if len(words) == 1:
         return entry(VOLUME, "", text, [])
     if len(words) > 3 or not words[0] or not words[1]:

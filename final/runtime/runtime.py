@@ -65,7 +65,7 @@ class FullRuntime(Creator):
             process.Hostname(config, namespaces.has("uts")),
             *optional.sysctl(config, namespaces),
             streams,
-            process.MadeDirectory(described),
+            process.MakeWorkingDirectory(described),
             *([root.ReadOnlyRoot()] if config["root"]["readonly"].flag() else []),
             ReadonlyPaths(linux["readonlyPaths"]),
             MaskedPaths(linux["maskedPaths"]),

@@ -43,6 +43,8 @@ def test_stages_come_in_order(engine: Engine) -> None:
     "part", ["Resources", "MountNamespace", "PidNamespace", "Hostname", "IpcNamespace", "NetworkNamespace"]
 )
 def test_every_part_is_introduced_once_with_its_section(engine: Engine, part: str) -> None:
+    if engine.is_full and part in ("PidNamespace", "IpcNamespace", "NetworkNamespace"):
+        part = r"\bNamespaces"  # one part for all that the document lists
     introductions = [line for line in told(engine) if re.search(rf"{part} \(section [\d., ]+\): \w", line)]
     assert len(introductions) == 1
 
@@ -76,5 +78,6 @@ def test_narration_agrees_with_strace(engine: Engine, tmp_path: object) -> None:
         real = [line for line in re.findall(rf"{name}\(.*= -?\w+", trace) if "ENOENT" not in line]
         said = [line for line in narrated if line.startswith(f"{name}(") and "No such file" not in line]
         assert len(said) == len(real), f"{name}: told {said}, made {real}"
-    assert re.search(r'mount\("proc", "/proc", "proc", [A-Z_|]+, NULL\) += 0', trace)
-    assert any(line.startswith("mount('proc', '/proc', 'proc', ") for line in narrated)
+    place = "." if engine.is_full else "/proc"  # it opens what it mounts on first
+    assert re.search(rf'mount\("proc", "{place}", "proc", [A-Z_|]+, NULL\) += 0', trace)
+    assert any(line.startswith(f"mount('proc', '{place}', 'proc', ") for line in narrated)

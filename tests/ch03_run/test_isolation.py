@@ -105,7 +105,7 @@ def test_host_name_is_set_inside_only(engine: Engine) -> None:
 
 def test_host_name_changed_inside_stays_inside(engine: Engine) -> None:
     before = socket.gethostname()
-    assert engine.sh("hostname other && hostname").text == "other"
+    assert engine.sh("hostname other && hostname", *engine.rights).text == "other"
     assert socket.gethostname() == before
 
 

@@ -73,7 +73,7 @@ def test_no_mount_passes_between_host_and_container(engine: Engine, tmp_path: Pa
     share = ["unshare", "-m", "sh", "-ec", script, "sh"]
     (tmp_path / "volume").mkdir()
     script = "mkdir /x-mark; mount -t tmpfs x-mark /x-mark; mount -t tmpfs x-mark /volume; grep -c x-mark /proc/mounts"
-    words = engine.run_words(["sh", "-c", script], "-v", f"{tmp_path}/volume:/volume")
+    words = engine.run_words(["sh", "-c", script], "-v", f"{tmp_path}/volume:/volume", *engine.rights)
     assert engine.host.run([*share, *words]).text.split() == ["2", "0"]
 
 

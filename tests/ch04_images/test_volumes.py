@@ -112,7 +112,7 @@ def test_links_of_proc_are_never_followed(engine: Engine, data: Path, target: st
     result = engine.raw("run", "--rm", "-v", f"{data}:/door/../../marker", image, "true")
     assert result.code in (0, ENGINE_FAILED)
     result = engine.raw("run", "--rm", "-v", f"{data}:/door/x-marker", image, "ls", "/")
-    fails(result, ENGINE_FAILED, "Volumes")
+    fails(result, ENGINE_FAILED, "Mounts" if engine.is_full else "Volumes")
     assert not list(engine.host.root.rglob("x-marker"))
 
 
@@ -138,6 +138,8 @@ def test_links_in_circles(engine: Engine, data: Path) -> None:
     ],
 )
 def test_wrong_use(engine: Engine, volume: str, words: list[str]) -> None:
+    if engine.is_full and volume in ("/only", "named:/x", "/x:/y:ro:z"):
+        pytest.skip("a volume without a name, one with a name, a label of SELinux")
     fails(engine.run(["true"], "-v", volume), ENGINE_FAILED, *words)
 
 

@@ -75,6 +75,16 @@ class Engine:
         """Whether a container gets a network if nobody says otherwise."""
         return INCREMENTS.index(self.increment) >= INCREMENTS.index("ch06_network")
 
+    @property
+    def rights(self) -> list[Word]:
+        """Flags for a container that may mount and rename its machine: the full engine gives less, as Docker does."""
+        return ["--privileged"] if self.is_full else []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the full engine, which runs its containers by the parts of the OCI runtime."""
+        return self.increment == "final"
+
     def image(self) -> list[Word]:
         """What stands between flags and command: nothing in chapter 3, an image from chapter 4 on."""
         return [] if self.sees_host_files else ["busybox"]
