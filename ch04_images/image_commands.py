@@ -36,7 +36,7 @@ def import_image(options: Options) -> int:
     if os.path.isfile(name) and not os.path.exists(path):
         raise EngineError("import", f"{name!r} is a file", "the name comes first: import NAME FILE")
     full_name(name)  # before hours of download are read
-    with _opened(path) as source, Progress("import", _size_of(source)) as progress:
+    with opened(path) as source, Progress("import", size_of(source)) as progress:
 
         def fill(layer: str) -> int:
             size = unpack(source, layer, progress=progress.update)
@@ -55,7 +55,7 @@ def check_root(directory: str) -> None:
         raise EngineError("import", "this archive holds an image in layers, as of `docker save`", hint)
 
 
-def _opened(path: str) -> IO[bytes]:
+def opened(path: str) -> IO[bytes]:
     """An archive to read; `-` is standard input. Unbuffered: it is read in large pieces."""
     if path == "-":
         os.set_blocking(0, True)  # whoever gave us the pipe may have left it otherwise
@@ -66,7 +66,7 @@ def _opened(path: str) -> IO[bytes]:
         raise EngineError(path, str(error.strerror)) from None
 
 
-def _size_of(source: IO[bytes]) -> int | None:
+def size_of(source: IO[bytes]) -> int | None:
     """The size of a regular file; None for a pipe."""
     return os.fstat(source.fileno()).st_size or None
 

@@ -15,7 +15,7 @@ import os
 from ch02_namespaces.locks import lock, locked
 from ch04_images import images, state
 from final.images import layout
-from final.images.digest import Verifier, digest_of
+from final.images.digest import digest_of, is_digest, verified
 from final.images.documents import LARGEST_CONFIG
 from final.images.layout import Unpacked
 
@@ -66,10 +66,7 @@ class Addition:
         """A small blob that has come. Raises EngineError."""
         with open(self.path(digest), "rb") as file:
             data = file.read(LARGEST_CONFIG + 1)
-        verifier = Verifier(what, digest)
-        verifier.update(data)
-        verifier.finish()
-        return data
+        return verified(what, data, digest)
 
     def put(self, data: bytes) -> str:
         """A small blob, whole; its digest."""
@@ -88,6 +85,12 @@ class Addition:
             file.flush()
             os.fsync(file.fileno())
         os.rename(unfinished, self.path(digest))
+
+    def take_file(self, file: IO[bytes], digest: str) -> None:
+        """A blob that is a file already, below our own directory, and has been verified."""
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(f"/proc/self/fd/{file.fileno()}", self.path(digest), follow_symlinks=True)
 
     def rename(self, name: str, digest: str) -> None:
         """A blob that was written under another name, as nobody knew its digest."""
@@ -110,11 +113,11 @@ class Addition:
         self._layers[diff_id] = found
         return found
 
-    def make_layer(self, diff_id: str, fill: Callable[[NewLayer], Unpacked]) -> Unpacked:
-        """A new layer. fill: puts the files into it, makes sure that the diff_id is theirs, and describes it."""
+    def make_layer(self, fill: Callable[[NewLayer], tuple[str, Unpacked]]) -> Unpacked:
+        """A new layer. fill: puts the files into it; their diff_id, which is sure, and what is to be known of them."""
         with contextlib.ExitStack() as stack:
             layer = stack.enter_context(images.NewLayer())
-            made = fill(layer)
+            diff_id, made = fill(layer)
             layer.keep()
             self._held.push(stack.pop_all().__exit__)
         self._new[diff_id] = self._layers[diff_id] = made
@@ -128,10 +131,10 @@ class Addition:
 
     def finish(self) -> None:
         """All that has come gets its place; nobody refers to it yet."""
-        for name in os.listdir(self.directory):
-            if not name.endswith(".part"):
+        for digest in (name.replace("-", ":") for name in os.listdir(self.directory)):
+            if is_digest(digest):
                 with contextlib.suppress(FileExistsError):
-                    os.link(f"{self.directory}/{name}", layout.blob_path(name.replace("-", ":")))
+                    os.link(self.path(digest), layout.blob_path(digest))
         with locked(state.make_place("images"), fcntl.LOCK_EX):
             for diff_id, layer in self._new.items():
                 layout.remember_unpacked(diff_id, layer)

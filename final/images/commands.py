@@ -1,31 +1,199 @@
-"""Commands for images. Each imports what it needs when it is used."""
+"""Commands for images in the store. Each imports what it needs when it is used."""
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options
+from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.errors import EngineError
 from ch04_images import state
-from ch04_images.image_commands import clean_up_when_interrupted
+from ch04_images.image_commands import for_each
+from final.images.archive_commands import COMMANDS as ARCHIVE_COMMANDS
+from final.images.registry_commands import COMMANDS as REGISTRY_COMMANDS
+from final.output import FORMAT, LIST_FORMAT, print_rows
 
-QUIET = Flag("-q", "--quiet", help="say only what has come of it")
-PLATFORM = Flag("--platform", value="OS/ARCHITECTURE", help="what it is to be for (default: this machine)")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+QUIET = Flag("-q", "--quiet", help="ids alone")
+NO_TRUNC = Flag("--no-trunc", help="all of each field")
+FORCE = Flag("-f", "--force", help="also what has several names, or containers on it")
+FILTER = Flag(
+    "-f", "--filter", value="KEY=VALUE", many=True, help="only those: dangling, reference, label, before, since"
+)
 
 
-def pull_image(options: Options) -> int:
-    """`pull`: bring an image from its registry."""
-    from final.images import platform, reference
-    from final.images.progress import Progress
-    from final.images.pull import pull
+def list_images(options: Options) -> int:
+    """`images`: all of them, or those of a name."""
+    from final.images import listing, store
 
     state.require_root()
-    clean_up_when_interrupted()
-    wanted = platform.parse(options.platform) if options.platform else None
-    found = reference.parse(options.operands[0])
-    with Progress(options.quiet) as progress:
-        pull(found, wanted, progress)
-    print(found)
+    name = options.operands[0] if options.operands else ""
+    rows = listing.image_rows(listing.select(store.every(), name, options.filter), options.no_trunc)
+    if options.quiet:
+        for id in dict.fromkeys(row["ID"] for row in rows):
+            print(id)
+        return 0
+    digest = ["Digest"] if options.digests else []
+    print_rows(rows, listing.IMAGES, ["Repository", "Tag", *digest, "ID", "CreatedSince", "Size"], options.format)
     return 0
 
 
+def tag_image(options: Options) -> int:
+    """`tag`: give an image one more name."""
+    from final.images import reference, store
+
+    state.require_root()
+    source, name = options.operands
+    target = reference.parse(name)
+    if target.digest:
+        raise EngineError(f"image name {name!r}", "a tag is what is given, not a digest", "NAME:TAG")
+    store.tag(store.find(source), target.name)
+    return 0
+
+
+def remove_images(options: Options) -> int:
+    """`rmi`: take names from images, and remove those that have none left."""
+    from final.images import removal
+
+    state.require_root()
+
+    def remove(text: str) -> None:
+        for line in removal.remove(text, options.force):
+            print(line)
+
+    for_each(options.operands, remove)
+    return 0
+
+
+def prune_images(options: Options) -> int:
+    """`image prune`: remove images that have no name, or all on which no container stands."""
+    from final.images import removal
+    from final.images.listing import decimal_size
+
+    state.require_root()
+    what = "all images without a container" if options.all else "all images without a name"
+    if not options.force and not agreed(f"This will remove {what}."):
+        return 0
+    keep = [text.removeprefix("label!=") for text in options.filter]
+    if not all(text.startswith("label!=") for text in options.filter):
+        raise EngineError("--filter", "there is label!=KEY[=VALUE] alone")
+    before = _used_bytes()
+    lines = removal.prune(options.all, keep)
+    if lines:
+        print("Deleted Images:", *lines, "", sep="\n")
+    print(f"Total reclaimed space: {decimal_size(max(0, _used_bytes() - before))}")
+    return 0
+
+
+def _used_bytes() -> int:
+    """Free bytes of the file system that the store is on."""
+    import os
+
+    found = os.statvfs(state.make_place("images"))
+    return found.f_bfree * found.f_frsize
+
+
+def agreed(warning: str) -> bool:
+    """Ask the user; anything but yes is no."""
+    print(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def show_history(options: Options) -> int:
+    """`history`: how an image was made."""
+    from final.images import listing, store
+
+    state.require_root()
+    rows = listing.history_rows(store.find(options.operands[0]), options.no_trunc)
+    if options.quiet:
+        for row in rows:
+            print(row["ID"])
+        return 0
+    columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"]
+    print_rows(rows, listing.HISTORY, columns, options.format)
+    return 0
+
+
+def inspect_images(options: Options) -> int:
+    """`image inspect`: all that is known of images, as JSON or by a template."""
+    from final.images import listing, store
+
+    state.require_root()
+    found: list[dict[str, Any]] = []
+    try:
+        for_each(options.operands, lambda text: found.append(listing.inspected(store.find(text))))
+    finally:
+        print_inspected(found, options.format)
+    return 0
+
+
+def print_inspected(found: list[dict[str, Any]], format: str | None) -> None:
+    """What an `inspect` prints: a list in JSON, or a line each by a template. Raises EngineError."""
+    import json
+
+    from final.template import compile_template
+
+    if format and format != "json":
+        write = compile_template(format)
+        for one in found:
+            print(write(one))
+    else:
+        print(json.dumps(found, indent=4 if not format else None, ensure_ascii=False))
+
+
+def run_image_command(options: Options) -> int:
+    """`image`, with commands of its own."""
+    return dispatch(IMAGE_COMMANDS, options.operands, "mydocker image")
+
+
+LIST = CliCommand(
+    "List the images.",
+    [
+        QUIET,
+        NO_TRUNC,
+        Flag("-a", "--all", help="all: there are no hidden ones"),
+        Flag("--digests", help="also the digests by which registries know them"),
+        FILTER,
+        LIST_FORMAT,
+    ],
+    "[NAME]",
+    list_images,
+)
+REMOVE = CliCommand("Remove images.", [FORCE, Flag("--no-prune", help="nothing changes")], "IMAGE ...", remove_images)
+TAG = CliCommand("Give an image one more name.", [], "IMAGE NAME", tag_image)
+HISTORY = CliCommand(
+    "How an image was made.",
+    [QUIET, NO_TRUNC, LIST_FORMAT, Flag("-H", "--human", value="BOOL", help="sizes as people read them; always so")],
+    "IMAGE",
+    show_history,
+)
 COMMANDS = {
-    "pull": CliCommand("Bring an image from its registry.", [PLATFORM, QUIET], "IMAGE", pull_image),
+    **REGISTRY_COMMANDS,
+    **ARCHIVE_COMMANDS,
+    "images": LIST,
+    "tag": TAG,
+    "rmi": REMOVE,
+    "history": HISTORY,
+    "image": CliCommand("Images: ls, inspect, prune, …", [], "COMMAND ...", run_image_command),
+}
+IMAGE_COMMANDS = {
+    "ls": LIST,
+    "inspect": CliCommand("All that is known of images.", [FORMAT], "IMAGE ...", inspect_images),
+    "prune": CliCommand(
+        "Remove images that nobody needs.",
+        [
+            Flag("-a", "--all", help="also those with a name on which no container stands"),
+            Flag("-f", "--force", help="do not ask"),
+            Flag("--filter", value="label!=KEY[=VALUE]", many=True, help="keep those that have this label"),
+        ],
+        "",
+        prune_images,
+    ),
+    "rm": REMOVE,
+    "tag": TAG,
+    "history": HISTORY,
+    **{name: command for name, command in COMMANDS.items() if name in ("pull", "push", "save", "load", "import")},
 }

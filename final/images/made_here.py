@@ -110,13 +110,14 @@ def _history(image: Image, diff_ids: list[str]) -> list[dict[str, Any]]:
 def _sum_up(addition: Addition, layer: str) -> str:
     """The diff_id of a layer's files."""
     total = Sum()
-    _pack(layer, total)
+    pack_layer(layer, total)
     directory = images.layer_directory(layer)
     addition.add_layer(total.digest, Unpacked(layer, size_of_files(directory), total.size, None))
     return total.digest
 
 
-def _pack(layer: str, sink: Any) -> None:
+def pack_layer(layer: str, sink: Any) -> None:
+    """The plain archive of a layer, into a sink that has write(). Raises EngineError."""
     buffered = io.BufferedWriter(_Raw(sink), BUFFER)
     pack(images.layer_directory(layer), buffered, layer=True)
     buffered.flush()
@@ -141,7 +142,9 @@ def _blob_of(addition: Addition, image: Image, diff_id: str) -> Descriptor:
     assert layer is not None
     if layer.blob and addition.has(layer.blob.digest):
         return layer.blob
-    blob = compressed(addition, f"image {image.name}: layer {layer.layer}", diff_id, lambda w: _pack(layer.layer, w))
+    blob = compressed(
+        addition, f"image {image.name}: layer {layer.layer}", diff_id, lambda w: pack_layer(layer.layer, w)
+    )
     addition.add_layer(diff_id, Unpacked(layer.layer, layer.size, layer.archive, blob))
     return blob
 

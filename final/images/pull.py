@@ -11,9 +11,10 @@ from final.images import parallel, platform, registries, store
 from final.images.addition import Addition
 from final.images.digest import Verifier, digest_of, short, verified
 from final.images.documents import Descriptor, Index, Manifest, parse_config, parse_manifest
+from final.images.reference import parse
 from final.images.registry import Registry
 from final.images.transport import InterruptedTransferError, read_all, read_some
-from final.images.unpacking import unpack_layer
+from final.images.unpacking import Kept, unpack_layer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ def pull(reference: Reference, wanted: Platform | None, progress: Progress) -> s
     news = "Image is up to date" if is_known else "Downloaded newer image"
     progress.say(f"Status: {news} for {reference.name}")
     return found.digest
+
+
+def every_tag(reference: Reference) -> list[Reference]:
+    """The names of all tags that a repository has in its registry. Raises EngineError."""
+    registry = Registry(registries.endpoints(reference.host)[-1], reference.path)
+    return [parse(f"{reference.repository}:{tag}") for tag in registry.tags()]
 
 
 def locate(reference: Reference, wanted: Platform | None) -> Found:
@@ -137,7 +144,7 @@ class _Layers:
         if self._addition.has(blob.digest):
             if not has_files:
                 with open(self._addition.path(blob.digest), "rb") as file:
-                    unpack_layer(self._addition, what, _Kept(what, file, blob), diff_id, blob)
+                    unpack_layer(self._addition, what, Kept(what, file, blob), diff_id, blob)
             self._progress.done(blob.digest, "Already exists")
             return
         with self._addition.writing(blob.digest) as file:
@@ -148,26 +155,6 @@ class _Layers:
                 else:
                     unpack_layer(self._addition, what, download, diff_id, blob)
         self._progress.done(blob.digest, "Pull complete")
-
-
-class _Kept:
-    """A blob that the store has, verified again while it is read."""
-
-    def __init__(self, what: str, file: IO[bytes], blob: Descriptor) -> None:
-        self._file = file
-        self._verifier = Verifier(what, blob.digest, blob.size)
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
-        data = self._file.read(size)
-        self._verifier.update(data)
-        return data
-
-    def finish(self) -> None:
-        """Read the rest. Raises EngineError if it was not what it should be."""
-        while self.read(CHUNK):
-            pass
-        self._verifier.finish()
 
 
 class Download:

@@ -27,9 +27,14 @@ SHORTEST_ID = 1
 
 def every() -> list[Image]:
     """All images, each by each of its names. All have an id."""
+    return [identified(image) for image in images.every()]
+
+
+def identified(image: Image) -> Image:
+    """The image with an id, which it is given now if it has been made here and nobody has asked yet."""
     from final.images import made_here
 
-    return [image if id_of(image) else made_here.identify(image) for image in images.every()]
+    return image if id_of(image) else made_here.identify(image)
 
 
 def id_of(image: Image) -> str:
@@ -78,11 +83,8 @@ def names_of(id: str) -> list[Image]:
 
 def config_of(image: Image) -> ImageConfig:
     """Its configuration, made now if there has been none. Raises EngineError."""
-    from final.images import made_here
-
-    known = image if id_of(image) else made_here.identify(image)
     what = f"image {image.name}"
-    return parse_config(what, layout.read_blob(what, id_of(known)))
+    return parse_config(what, layout.read_blob(what, id_of(identified(image))))
 
 
 def manifest_of(image: Image) -> Manifest:

@@ -33,6 +33,26 @@ ALWAYS_ALLOWED = 1 << 30  # bytes that a layer may have when it is unpacked, how
 MOST_TIMES = 200  # … and how many times its compressed size beyond that; real ones have 2 to 10 times
 
 
+class Kept:
+    """A blob in a file, verified while it is read."""
+
+    def __init__(self, what: str, file: IO[bytes], blob: Descriptor) -> None:
+        self._file = file
+        self._verifier = Verifier(what, blob.digest, blob.size)
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        data = self._file.read(size)
+        self._verifier.update(data)
+        return data
+
+    def finish(self) -> None:
+        """Read the rest. Raises EngineError if it was not what it should be."""
+        while self.read(CHUNK):
+            pass
+        self._verifier.finish()
+
+
 class PlainBytes:
     """The plain bytes of a layer, summed up. Raises EngineError for what would only fill the disk."""
 
@@ -58,7 +78,7 @@ def unpack_layer(addition: Addition, what: str, source: Source, diff_id: str, bl
     """Make a layer of its archive. diff_id: what its plain bytes must be; blob: what the compressed ones are called.
     Raises EngineError; then there is none."""
 
-    def fill(layer: NewLayer) -> Unpacked:
+    def fill(layer: NewLayer) -> tuple[str, Unpacked]:
         total = Verifier(what, diff_id)
         plain = PlainBytes(what, _as_file(source), total)
         try:
@@ -69,9 +89,9 @@ def unpack_layer(addition: Addition, what: str, source: Source, diff_id: str, bl
             pass
         source.finish()
         total.finish()
-        return Unpacked(layer.id, size, total.size, blob)
+        return diff_id, Unpacked(layer.id, size, total.size, blob)
 
-    return addition.make_layer(diff_id, fill)
+    return addition.make_layer(fill)
 
 
 def _as_file(source: Any) -> IO[bytes]:
