@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 def commit(text: str, name: str) -> Image:
     """Make an image of a container, running or ended: the layers that it stands on, and what it has added, changed and
-    deleted as one layer more. text: its id, or the beginning of it. Raises EngineError."""
+    deleted as one layer more. text: its id, or the beginning of it; name: the image's. Raises EngineError.
+
+    Until it is done the container is in use, so that nobody removes it, and paused, so that no file changes meanwhile.
+    The configuration is that of the image that it stands on.
+    """
     record = containers.find(text)
     held = containers.use(record)
     try:

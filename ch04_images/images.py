@@ -244,7 +244,12 @@ def _write(image: Image) -> None:
 
 
 def _sweep() -> None:
-    """Remove the layers that neither an image nor a container names, and what killed processes left half-made."""
+    """Remove the layers that neither an image nor a container names, and what killed processes left half-made: layers
+    and records whose names end in UNFINISHED. For the holder of the lock of `images`.
+
+    A layer that somebody fills is locked, and stays. If a container's record is damaged, nobody knows which layers it
+    needs: then no finished one is removed. Raises EngineError.
+    """
     needed = {id for image in every() for id in image.layers}
     needed |= {id for container in containers.every() for id in container.layers}
     nobody_knows = containers.is_any_damaged()

@@ -91,6 +91,10 @@ class Overlay(Part):
         self.directory = directory
 
     def enter(self, container: Container) -> None:
+        """Mount the union at the record's `rootfs`: its layers, which are told the lowest first, below its own `upper`.
+
+        Afterwards it may stand anywhere. Raises EngineError, SyscallError. Source: overlayfs.rst, unionfs.mount_overlay.
+        """
         os.chdir(state.place("layers"))  # with short names many layers fit into the one page that mount(2) takes
         record = self.directory.record
         own = f"../containers/{record.id}"
@@ -192,6 +196,11 @@ class PivotRoot(Part):
         self.directory = directory
 
     def enter(self, container: Container) -> None:
+        """Make the mount at the record's `rootfs` the root, detach the old one, and stand in the new /.
+
+        MNT_DETACH lets go of the old root though it is in use. At the end, nothing can be imported (sys.meta_path).
+        Raises SyscallError. Source: pivot_root(2), the example "pivot_root(\".\", \".\")" of its NOTES.
+        """
         os.chdir(self.directory.record.path("rootfs"))
         syscalls.pivot_root(".", ".")  # the man page's way without a directory for the old root, which lies on top now
         syscalls.umount(".", syscalls.MNT_DETACH)

@@ -115,7 +115,12 @@ def read_record(path: str) -> dict[str, Any]:
 
 def write_record(path: str, record: dict[str, Any], durable: bool = True) -> None:
     """Write a record so that whoever reads it finds the old one or the new one whole; also after the machine has lost
-    its power, if it is to be durable."""
+    its power, if it is to be durable.
+
+    A file in the same directory is written, synced if durable, and renamed; its name ends in `.new`, and no two
+    processes use the same. Whatever fails, it does not stay. The text is json_of() and a newline, in UTF-8.
+    Raises EngineError for what the system refuses. Sources: rename(2), fsync(2).
+    """
     temporary = f"{path}.{os.getpid()}.new"
     try:
         with open(temporary, "w", encoding="utf-8") as file:

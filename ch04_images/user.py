@@ -32,7 +32,8 @@ def identity_of(text: str) -> Identity:
     """What USER[:GROUP] means in the container whose root is ours; both may be names or numbers.
 
     A user that /etc/passwd does not know may be given as a number, and has group 0 and home /. With a group given,
-    there are no supplementary ones. Raises EngineError.
+    there are no supplementary ones; without, those of /etc/group that list the user. Raises EngineError, with exit code
+    125, for a name that the image does not know. Example: "nobody" is 65534, 65534, [], "/home" in the image busybox.
     """
     name, colon, group = text.partition(":")
     account = _find_account(name)

@@ -93,6 +93,11 @@ class Volumes(Sources):
                 raise EngineError(f"-v {target}", "two volumes have this target")
 
     def prepare(self, container: Container) -> None:
+        """Take a copy of each source's mount into self._trees, in the order of self.volumes; what is missing of the
+        sources is made first (Sources). Read-only is an attribute of the copy, and so is that it is private.
+
+        Raises EngineError, SyscallError; what is in self._trees then, cleanup() closes. Source: open_tree(2).
+        """
         super().prepare(container)
         for volume in self.volumes:
             tree = syscalls.open_tree(volume.source)
@@ -101,6 +106,8 @@ class Volumes(Sources):
             syscalls.mount_setattr(tree, read_only, syscalls.MS_PRIVATE)
 
     def enter(self, container: Container) -> None:
+        """Attach each copy at its target, which is made where it is missing: a directory for a directory, an empty file
+        for a file. / is the container's root here. All descriptors are closed. Raises EngineError. move_mount(2)."""
         for volume, tree in zip(self.volumes, self._trees, strict=True):
             make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
             target = make(volume.target)
