@@ -93,7 +93,7 @@ class Overlay(Part):
     def enter(self, container: Container) -> None:
         """Mount the union at the record's `rootfs`: its layers, which are told the lowest first, below its own `upper`.
 
-        Afterwards it may stand anywhere. Raises EngineError, SyscallError. Source: overlayfs.rst, unionfs.mount_overlay.
+        Afterwards the process may stand anywhere. Raises EngineError, SyscallError. Source: unionfs.mount_overlay.
         """
         os.chdir(state.place("layers"))  # with short names many layers fit into the one page that mount(2) takes
         record = self.directory.record
