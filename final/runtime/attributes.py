@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[str, Any]]) -> list[Part]:
-    """In their order. described: the document of the process; state_of: of a container whose process has this pid.
+def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[str, Any]], root: str) -> list[Part]:
+    """In their order. described: the document of the process; state_of: of a container whose process has this pid;
+    root: where the runtime keeps its containers.
 
     Raises EngineError.
     """
-    seccomp = optional.seccomp(linux["seccomp"], state_of)
+    seccomp = optional.seccomp(linux["seccomp"], state_of, root)
     gains_nothing = described["noNewPrivileges"].flag()
     return [
         *optional.home(described),

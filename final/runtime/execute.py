@@ -82,7 +82,7 @@ def execute_in(
         streams,
         oci_process.WorkingDirectory(described),
         oci_process.Findable(),
-        *attributes_of(described, config["linux"], now),
+        *attributes_of(described, config["linux"], now, kept.root),
     ]
     command = oci_process.command_of(described)
     if detach:

@@ -22,6 +22,12 @@ class Condition(ctypes.Structure):
     )
 
 
+class _Version(ctypes.Structure):
+    """struct scmp_version, seccomp.h."""
+
+    _fields_ = tuple((name, ctypes.c_uint) for name in ("major", "minor", "micro"))
+
+
 def load_library() -> ctypes.CDLL:
     """libseccomp. Raises EngineError if it is missing."""
     try:
@@ -33,6 +39,7 @@ def load_library() -> ctypes.CDLL:
     library.seccomp_release.argtypes = (ctypes.c_void_p,)
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
     library.seccomp_arch_add.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+    library.seccomp_version.restype = ctypes.POINTER(_Version)
     library.seccomp_arch_native.restype = ctypes.c_uint32
     library.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
     library.seccomp_attr_set.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32)
@@ -42,3 +49,9 @@ def load_library() -> ctypes.CDLL:
     )
     library.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
     return library
+
+
+def version(library: ctypes.CDLL) -> tuple[int, ...]:
+    """The library's version, and what it has found that this kernel can do: seccomp_version(3), seccomp_api_get(3)."""
+    found = library.seccomp_version().contents
+    return found.major, found.minor, found.micro, library.seccomp_api_get()

@@ -138,10 +138,10 @@ def resource_limits(node: Node) -> list[Part]:
     return [ResourceLimits(node)]
 
 
-def seccomp(node: Node, state_of: Callable[[int], dict[str, Any]]) -> list[Part]:
-    """linux.seccomp. state_of: of a container whose process has this pid."""
+def seccomp(node: Node, state_of: Callable[[int], dict[str, Any]], root: str) -> list[Part]:
+    """linux.seccomp. state_of, root: see attributes_of()."""
     if not node:
         return []
     from final.runtime.seccomp import Seccomp
 
-    return [Seccomp(node, state_of)]
+    return [Seccomp(node, state_of, root)]

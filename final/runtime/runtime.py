@@ -71,5 +71,5 @@ class FullRuntime(Creator):
             MaskedPaths(linux["maskedPaths"]),
             process.WorkingDirectory(described),
             process.Findable(),
-            *attributes_of(described, linux, early),
+            *attributes_of(described, linux, early, kept.root),
         ]

@@ -15,6 +15,7 @@ from ch04_images.state import json_of
 from ch07_practice.oci import sockets
 from ch07_practice.oci.document import SPEC, Node
 from final.runtime import kernel
+from final.runtime.seccomp_cache import compiled_once
 from final.runtime.seccomp_filter import Filter
 
 TYPE_CHECKING = False
@@ -37,12 +38,14 @@ class Seccomp(Part):
     """linux.seccomp. Its place: behind Credentials if there is noNewPrivileges, as the last of all. Else before: then
     loading takes CAP_SYS_ADMIN, and the filter must allow what Credentials does.
 
-    state: the container's, for the listener, from the pid of its process.
+    state: the container's, for the listener, from the pid of its process; root: where the runtime keeps its containers,
+    and filters that are compiled already.
     """
 
     section = "7.3"
 
-    def __init__(self, node: Node, state: Callable[[int], dict[str, Any]]) -> None:
+    def __init__(self, node: Node, state: Callable[[int], dict[str, Any]], root: str) -> None:
+        self._root = root
         self._filter = Filter(node)
         self._flags = sum({FLAGS[flag.one_of(FLAGS)] for flag in node["flags"].items()})
         self._listener = Listener(node, state) if self._filter.notifies else None
@@ -55,7 +58,7 @@ class Seccomp(Part):
         self._program = b""
 
     def prepare(self, container: Container) -> None:
-        self._program = self._filter.compile()
+        self._program = compiled_once(self._root, self._filter.source(), self._filter.compile)
         if self._listener is not None:
             self._listener.connect()
 

@@ -12,7 +12,7 @@ import os
 
 from ch07_practice.oci.document import Node
 from final.runtime import seccomp_unknown
-from final.runtime.libseccomp import Condition, load_library
+from final.runtime.libseccomp import Condition, load_library, version
 
 # seccomp.h of libseccomp
 ALLOW, NOTIFY = "SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY"
@@ -42,6 +42,7 @@ ARCHITECTURES = [
         "SHEB",
     )
 ]
+FIELDS = ("defaultAction", "defaultErrnoRet", "architectures", "syscalls")
 FLTATR_CTL_OPTIMIZE, BINARY_TREE = 8, 2
 MANY_CALLS = 32
 NO_SUCH_CALL = -1
@@ -105,6 +106,11 @@ class Filter:
     def notifies(self) -> bool:
         """Whether some calls are for a listener to decide."""
         return any(rule.action == ACTIONS[NOTIFY] for rule in self._rules)
+
+    def source(self) -> bytes:
+        """All that the program depends on. Raises EngineError."""
+        fields = {name: self._node[name].value for name in FIELDS}
+        return repr((version(load_library()), fields)).encode()
 
     def compile(self) -> bytes:
         """The program, for this machine and for the architectures listed. Raises EngineError."""
