@@ -90,7 +90,8 @@ class Addition:
         """A blob that is a file already, below our own directory, and has been verified."""
         os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
-            os.link(f"/proc/self/fd/{file.fileno()}", self.path(digest), follow_symlinks=True)
+            # Python asks to follow the link in /proc, linkat(2), only when it is given a directory as well
+            os.link(f"/proc/self/fd/{file.fileno()}", self.path(digest), src_dir_fd=file.fileno(), follow_symlinks=True)
 
     def rename(self, name: str, digest: str) -> None:
         """A blob that was written under another name, as nobody knew its digest."""

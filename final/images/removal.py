@@ -49,17 +49,18 @@ def prune(all_unused: bool, keep: list[str]) -> list[str]:
     """Remove the images without a name, or, with `all_unused`, all on which no container stands. keep: labels, KEY or
     KEY=VALUE, of images that stay. The lines are those of remove()."""
     used = {tuple(container.layers) for container in containers.every()}
-    lines = []
+    lines: list[str] = []
+    gone: set[str] = set()
     for image in images.every():
         goes = tuple(image.layers) not in used and (all_unused or reference.is_nameless(image.name))
         if goes and not any(has_label(image, label) for label in keep):
             images.remove(image.name, force=True)
             if not reference.is_nameless(image.name):
                 lines.append(f"Untagged: {image.name}")
-            elif store.id_of(image):
-                lines.append(f"Deleted: {store.id_of(image)}")
+            gone.add(store.id_of(image))
     store.settle()
-    return lines
+    left = {store.id_of(image) for image in images.every()}
+    return lines + [f"Deleted: {id}" for id in sorted(gone - left) if id]
 
 
 def has_label(image: Image, wanted: str) -> bool:

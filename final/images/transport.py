@@ -198,6 +198,7 @@ class Transport:
         if self.endpoint.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has said so
         return context
 
 
