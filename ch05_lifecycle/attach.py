@@ -65,7 +65,11 @@ class DetachKeys:
         self._held = b""
 
     def passed(self, keys: bytes) -> bytes:
-        """Which of these keys are for the container. A ctrl-p at the end is held back until the next key has come."""
+        """Which of these keys are for the container. A ctrl-p at the end is held back until the next key has come, and
+        passed on before that if it is no ctrl-q. If they are DETACH, has_left is true; what follows them is dropped.
+
+        Example: passed(b"ls\\x10") is b"ls", then passed(b"a") is b"\\x10a".
+        """
         before, found, _ = (self._held + keys).partition(DETACH)
         self.has_left = bool(found)
         self._held = DETACH[:1] if before.endswith(DETACH[:1]) and not found else b""

@@ -39,6 +39,11 @@ class JoinNamespaces(Part):
         self.stored = stored
 
     def prepare(self, container: Container) -> None:
+        """Open the namespaces of the container's PID 1 into self.join, in the order of KINDS; the loop enters them.
+
+        That it runs (open_process) is seen before and after: only then the number has meant it all the time. Pidfds are
+        closed again. Raises EngineError, also for one that has just ended. Sources: setns(2), namespaces(7).
+        """
         pidfd = open_process(self.stored)
         pid = self.stored.state()["pid"]
         try:

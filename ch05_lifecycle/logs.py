@@ -118,6 +118,8 @@ class LogWriter:
         self._size = os.fstat(self._file).st_size
 
     def _rotate(self) -> None:
+        """Make room for a new file: PATH becomes PATH.1, that becomes PATH.2, and so on, up to self._most_files in all;
+        the oldest goes. Those that are not there yet are passed over; where one file is all, it goes."""
         if self._most_files == 1:
             os.unlink(self._path)
             return
@@ -129,7 +131,11 @@ class LogWriter:
 
 
 def _lines(stream: str, data: bytes) -> bytes:
-    """Lines of the log for what was printed at this moment. One pass of replace() for all: it must keep up."""
+    """Lines of the log for what was printed at this moment, in the form that is shown above; none for nothing.
+
+    What stands behind the last newline is a line of the log, too, with P for partial. All bytes are kept as they are.
+    Example: b"a\\nb" gives b"TIME stdout F a\\nTIME stdout P b\\n". One pass of replace() for all: it must keep up.
+    """
     head = f"{timestamp(time.time_ns())} {stream} ".encode()
     whole, newline, rest = data.rpartition(b"\n")
     lines = head + b"F " + whole.replace(b"\n", b"\n" + head + b"F ") + b"\n" if newline else b""

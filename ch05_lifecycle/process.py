@@ -33,7 +33,11 @@ def open_process(stored: Stored) -> int:
 
 
 def _pidfd_of(known: dict[str, Any]) -> int | None:
-    """A pidfd of the process that a state tells of; None if that does not run any more."""
+    """A pidfd of the process that a state tells of; None if that does not run any more: by what the state says, because
+    there is no process with its pid, or because that is another one (start_time). None of these leaves a descriptor.
+
+    The caller closes it. What the state has: status, pid, started_by_kernel. Source: pidfd_open(2).
+    """
     if known["status"] != store.RUNNING:
         return None
     try:
@@ -99,6 +103,12 @@ def stop(stored: Stored, seconds: float | None) -> None:
 
 
 def _stop(stored: Stored, seconds: float | None) -> None:
+    """What stop() does, as long as somebody watches the container. Raises GoneError if it is removed meanwhile.
+
+    It is marked as stopping before it gets its signal, so that no policy starts it again. One without a process (it is
+    on its way up or down) is looked at again after a MOMENT. With 0 seconds it is killed at once. At the end, its
+    watcher has cleaned up: wait_for_end().
+    """
     while stored.is_watched():
         stored.mark_stopping()
         known = stored.state()

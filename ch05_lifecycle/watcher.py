@@ -58,7 +58,8 @@ def in_background(work: Callable[[Callable[[], None]], None], keep: Iterable[int
     """Do some work in a process of its own, which has nothing of ours but the descriptors in `keep`; returns when the
     work calls what it is given.
 
-    Raises EngineError if it fails before that.
+    _be_in_background() does it in there: its end of a pipe is closed when the work has started, or carries the
+    marshalled arguments of an EngineError. Raises that, if the work fails before; nothing, if it fails later.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     process = namespaces.spawn(0, lambda: _be_in_background(work, writer, keep))
@@ -154,7 +155,10 @@ def _nothing() -> None:
 
 
 def should_restart(stored: Stored, code: int, count: int) -> bool:
-    """Whether the restart policy (no, always, unless-stopped, on-failure[:MOST]) wants it to run again."""
+    """Whether the restart policy (no, always, unless-stopped, on-failure[:MOST]) wants it to run again.
+
+    code: of its exit; count: how often it was restarted already, of MOST. What is being stopped is not restarted.
+    """
     policy, _, most = str(stored.settings["restart"]).partition(":")
     if policy == "no" or stored.is_stopping():
         return False
