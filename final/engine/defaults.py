@@ -22,6 +22,7 @@ READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 SYSCTLS_OF_NETWORK = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Whoever has a network of his own may bind its low ports, and ping."""
 
+RUNTIME = "runtime"  # below the state directory: what the runtime's parts keep
 SHM_SIZE = 64 << 20  # bytes
 INERT = ["nosuid", "noexec", "nodev"]
 DEV = ["nosuid", "strictatime", "mode=755", "size=65536k"]

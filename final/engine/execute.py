@@ -12,6 +12,7 @@ from ch05_lifecycle.execute import EXECUTE_FLAGS, EXECUTE_USAGE, JoinNamespaces,
 from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import WorkingDirectory
+from final.engine.defaults import RUNTIME
 from final.engine.image_user import ImageUser
 from final.engine.part_list import replace
 from final.runtime.attributes import attributes_of
@@ -35,7 +36,7 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
     """What a process in a container consists of, in order."""
     config = state.read_record(stored.record.path("config.json"))
     described = Node(process_of(stored, config["process"], options), "process")
-    attributes = attributes_of(described, Node(config["linux"], "linux"), lambda _: {})
+    attributes = attributes_of(described, Node(config["linux"], "linux"), lambda _: {}, state.make_place(RUNTIME))
     user = options.user or stored.settings["user"] or "0"
     groups = [] if options.user else stored.settings["options"]["group_add"]
     replace(attributes, Credentials, ImageUser(described, user, groups, "HOME" not in environment_of(options)))

@@ -29,7 +29,7 @@ from ch07_practice.oci.document import Node
 from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import document, mounts, volumes
+from final.engine import defaults, document, mounts, volumes
 from final.engine.image_user import ImageUser
 from final.engine.part_list import insert_after, insert_before, replace
 from final.runtime.capabilities import Credentials
@@ -128,7 +128,7 @@ class FullLifecycle(NetworkedLifecycle):
         bundles.check(bundle.config)
         state.write_record(stored.record.path(bundles.CONFIG), config, durable=False)
         namespaces = Namespaces(bundle.config["linux"]["namespaces"])
-        parts = FullRuntime().parts_of(bundle, Kept("", stored.id), namespaces, streams)
+        parts = FullRuntime().parts_of(bundle, Kept(state.make_place(defaults.RUNTIME), stored.id), namespaces, streams)
         directory = KeptDirectory(stored)
         bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
         union: list[Part] = [directory, Sources(bound), MountNamespace(), DRIVERS[directory.driver](directory)]
