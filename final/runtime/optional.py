@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def home(described: Node) -> list[Part]:
-    """HOME among the variables of process.env."""
-    if any(variable.text().startswith("HOME=") for variable in described["env"].items()):
+    """HOME, unless it is among the variables of process.env; an empty one counts as none."""
+    if any(variable.text().startswith("HOME=") and variable.text() != "HOME=" for variable in described["env"].items()):
         return []
     from final.runtime.home import Home
 

@@ -239,6 +239,7 @@ class TestHome:
     def test_it_is_the_users_own(self, runtime: Runtime, uid: int, home: str) -> None:
         user = {"uid": uid, "gid": 0}
         assert runtime.sh("echo $HOME", process(env=["PATH=/bin"], user=user)).text == home
+        assert runtime.sh("echo $HOME", process(env=["PATH=/bin", "HOME="], user=user)).text == home
         assert runtime.sh("echo $HOME", process(env=["PATH=/bin", "HOME=/given"], user=user)).text == "/given"
 
     @pytest.mark.parametrize("passwd", ["root:x:0:0:root:/a\0b:/bin/sh", "root:x:0", "\n::::::\n", "root:x:0:0:::"])
