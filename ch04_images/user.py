@@ -6,11 +6,12 @@ getpwnam(3) would load its name service modules from the image, and run them as 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.container import Container, Part
 from ch04_images import inside
 
@@ -128,12 +129,24 @@ class User(Part):
 def give_streams(uid: int) -> None:
     """Let a user open the standard streams anew, by /dev/stdout and its like: many a server has its log there.
 
-    That asks for permission on what is behind them: proc_pid_fd(5). Only pipes without a name and terminals of the
-    container itself are given away; a file, or the terminal that the engine was started on, belongs to somebody.
+    That asks for permission on what is behind them: proc_pid_fd(5). Only pipes and terminals of the container's own are
+    given away; a file, or the terminal that the engine was started on, belongs to somebody. runc does the same.
     """
+    terminals = os.stat("/dev/pts").st_dev if os.path.isdir("/dev/pts") else -1
     for descriptor in range(3):
-        found = os.fstat(descriptor)
-        is_pipe = stat.S_ISFIFO(found.st_mode) and os.readlink(f"/proc/self/fd/{descriptor}").startswith("pipe:")
-        is_terminal = stat.S_ISCHR(found.st_mode) and found.st_dev == os.stat("/dev/pts").st_dev
-        if (is_pipe or is_terminal) and found.st_uid != uid:
-            os.fchown(descriptor, uid, -1)
+        try:
+            found = os.fstat(descriptor)
+        except OSError:  # closed by whoever started us
+            continue
+        is_terminal = stat.S_ISCHR(found.st_mode) and found.st_dev == terminals
+        if found.st_uid != uid and (is_terminal or stat.S_ISFIFO(found.st_mode)):
+            _give(descriptor, uid)
+
+
+def _give(descriptor: int, uid: int) -> None:
+    try:
+        os.fchown(descriptor, uid, -1)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EINVAL):
+            raise SyscallError("fchown", error.errno or errno.EIO) from None
+        return  # in a user namespace that does not know its owner, or an ordinary user's: it stays as it is

@@ -14,6 +14,7 @@ from ch03_run.command import DEFAULT_PATH, Command, find_command
 from ch03_run.container import Container, Part
 from ch03_run.null import use_own_null
 from ch04_images.inside import make_directory
+from ch04_images.user import give_streams
 from ch07_practice.oci.document import Node
 
 TYPE_CHECKING = False
@@ -120,6 +121,7 @@ class User(Part):
 
     def enter(self, container: Container) -> None:
         os.umask(self._umask)
+        give_streams(self._uid)
         syscalls.become_user(self._uid, self._gid, self._groups)
 
 

@@ -94,6 +94,22 @@ def test_an_ordinary_user_has_no_rights(engine: Engine) -> None:
     assert result.err.count(b"ermission denied") == 2
 
 
+def test_a_user_can_open_the_streams_anew(engine: Engine) -> None:
+    """By their names, as servers do to write their logs; root made them, and each may be opened by its owner alone."""
+    result = engine.sh("cat /dev/stdin > /dev/stdout; echo wrong > /dev/stderr", "-i", "-u", "1000", input=b"hello")
+    assert (result.code, result.out, result.err) == (0, b"hello", b"wrong\n")
+    terminal = engine.pty(["sh", "-c", "echo anew > /dev/stdout"], "-t", "-u", "1000")
+    terminal.expect(b"anew")
+    assert terminal.wait() == 0
+
+
+def test_a_file_of_the_host_stays_whose_it_is(engine: Engine, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        assert engine.sh("echo hello; exec 2>&-; echo more", "-u", "1000", stdout=file).code == 0
+    assert log.read_bytes() == b"hello\nmore\n" and log.stat().st_uid == 0
+
+
 def test_a_file_of_the_users_alone_can_be_the_command(engine: Engine) -> None:
     """The command is looked up as the user, not as root."""
     engine.plant("private", b"#!/bin/sh\nid -u\n", 0o700)
