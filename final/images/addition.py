@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 
+from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import lock, locked
 from ch04_images import images, state
 from final.images import layout
@@ -43,12 +44,17 @@ class Addition:
             self._lock = lock(self.directory, fcntl.LOCK_EX)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._held.close()
             state.remove_tree(self.directory)
         finally:
             os.close(self._lock)
+        if kind is not None:
+            from final.images import store
+
+            with contextlib.suppress(EngineError):  # what has failed is what the user shall see
+                store.settle()
 
     # ---------------------------------------------------------------- blobs
 

@@ -123,7 +123,7 @@ class Transport:
             try:
                 response = self._once(method, url, headers, body)
             except (urllib3.exceptions.ProtocolError, urllib3.exceptions.ReadTimeoutError) as error:
-                if not left:
+                if not left or not _may_pass(error):
                     raise EngineError(str(self.endpoint), plainly(error)) from None
                 wait = pause
             else:
@@ -210,6 +210,12 @@ def origin(url: str) -> tuple[str, str, int]:
     except ValueError:
         raise EngineError(f"URL {url[:200]!r}", "its port is no number") from None
     return parts.scheme, parts.hostname or "", port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it was the network, and not an answer that we do not understand."""
+    reason = error.args[-1] if error.args else None
+    return isinstance(error, urllib3.exceptions.ReadTimeoutError) or isinstance(reason, OSError)
 
 
 def retry_after(text: str | None, otherwise: float) -> float:

@@ -43,6 +43,7 @@ class RealRegistry:
         words = [PROGRAM, "serve", str(self.top / "config.yml")]
         self._process = subprocess.Popen(words, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
         found = eventually(lambda: LISTENING.search((self.top / "log").read_text()), "the registry")
+        assert found
         self.host = f"127.0.0.1:{found[1]}"
         return self
 

@@ -60,7 +60,7 @@ class Store:
 
     def id(self, name: str) -> str:
         """The id of an image."""
-        return self.inspect(name)["Id"]
+        return str(self.inspect(name)["Id"])
 
     def inspect(self, name: str) -> Any:
         """What `image inspect` says."""
@@ -68,7 +68,7 @@ class Store:
 
     def files(self, name: str) -> dict[str, bytes]:
         """The regular files of an image that has no whiteouts, by path."""
-        found = {}
+        found: dict[str, bytes] = {}
         with state_root(self.root):
             for layer in images.find(name).layers:
                 top = Path(images.layer_directory(layer))
