@@ -154,7 +154,12 @@ def write(id: str, name: str, text: str, in_places: bool = False) -> None:
 
 
 def merged(old: bytes, new: bytes) -> bytes:
-    """The lines of `new`: those of `old` in their places, the others where there is room between them, or behind."""
+    """The lines of `new`: those of `old` in their places, the others where there is room between them, or behind.
+
+    Both are whole lines, each different from the others. A line that is not wanted any more becomes as many newlines as
+    it had bytes: that is the room. So the text never becomes shorter. Example: merged(b"a\\nbb\\n", b"bb\\nc\\n") is
+    b"\\n\\nbb\\nc\\n", as a new line needs a newline before it that stays.
+    """
     left = dict.fromkeys(new.splitlines(keepends=True))
     kept = []
     for line in old.splitlines(keepends=True):

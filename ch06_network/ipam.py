@@ -62,7 +62,8 @@ class Pool:
         raise EngineError(f"address {wanted}", f"{self.owner_of(wanted)[:12]} has it", "leave the choice to us")
 
     def release(self, address: Address, owner: str) -> None:
-        """Take an address back. Nothing happens if the owner does not have it."""
+        """Take an address back, with the lock of the directory. Nothing happens if the owner does not have it, nor is
+        anything made where nothing was ever handed out."""
         if not os.path.isdir(self.directory):
             return
         with locked(self.directory, fcntl.LOCK_EX):
@@ -91,6 +92,12 @@ class Pool:
     # ------------------------------------------------------------ with the lock
 
     def _try(self, owner: str, wanted: Address | None) -> Address | None:
+        """Take the address that is wanted, or any that is free and not reserved; None if there is none, or it is taken.
+
+        The bits are looked through from where the last search ended (_from_the_last); where this one ends is written
+        into the head of the bitmap. A bit alone is not enough: _take() says whether there was a lease. Beyond MOST,
+        nothing is looked for. Raises EngineError for a wanted address that nobody may have (_check).
+        """
         if wanted is not None:
             self._check(wanted)
             return wanted if self._take(wanted, owner) else None
@@ -125,6 +132,7 @@ class Pool:
         return True
 
     def _release(self, address: Address) -> None:
+        """Clear the bit and remove the lease, in the order that keeps what must hold: see above. Raises OSError."""
         self._set_bit(address, False)
         os.unlink(self._lease(address))
 
@@ -167,7 +175,8 @@ def _from_the_last(bitmap: FileIO, end: int) -> Iterator[int]:
 
 
 def _clear_bits(bitmap: FileIO, start: int, end: int) -> Iterator[int]:
-    """The numbers from start to end whose bit is not set. What lies behind the end of the file is not set, either."""
+    """The numbers from start up to, but not with, end whose bit is not set, in order. Number n is bit n % 8 of byte
+    HEAD + n // 8. What lies behind the end of the file is not set, either. PIECE bytes are read at a time."""
     while start < end:
         bitmap.seek(HEAD + start // 8)
         piece = int.from_bytes(bitmap.read(PIECE), "little") >> start % 8

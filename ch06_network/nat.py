@@ -120,6 +120,8 @@ def _map_name(version: int, any_address: bool) -> str:
 
 
 def _element(endpoint: Endpoint, port: PublishedPort) -> str:
+    """A port of an endpoint in a map, KEY : ADDRESS . PORT. The key is protocol and port of the host, and the address
+    before these if the port is published at one alone. Example: "tcp . 8080 : 10.77.0.2 . 80"."""
     address = parse_address(port.address)
     key = f"{port.protocol} . {port.host}"
     where = endpoint.address_of(address.version)
@@ -127,6 +129,12 @@ def _element(endpoint: Endpoint, port: PublishedPort) -> str:
 
 
 def _published(version: int) -> str:
+    """The two rules of one version of the Internet protocol that look a packet up in its maps, and send it to where
+    they lead: first in that of the ports at one address, then in that of those at any. A packet that is in neither one
+    goes on.
+
+    Source: nft(8), "NAT statements", a map of `ip daddr`, `meta l4proto` and `th dport`.
+    """
     family = FAMILY[version]
     exact = f"dnat {family} to {family} daddr . meta l4proto . th dport map @{_map_name(version, False)}"
     return f"        {exact}\n        dnat {family} to meta l4proto . th dport map @{_map_name(version, True)}"
@@ -134,7 +142,11 @@ def _published(version: int) -> str:
 
 def _postrouting(one: Network) -> list[str]:
     """Whose packets get the address of this host: what leaves the network; what comes from 127.0.0.1; and what one
-    container of the network sends to another by way of a published port, or the answer would take the short way."""
+    container of the network sends to another by way of a published port, or the answer would take the short way.
+
+    Rules for the chain postrouting, of each subnet of either version. What leaves an internal network keeps its
+    address, and so does what goes to the network's containers on other hosts (one.elsewhere). nft(8), `ct status`.
+    """
     rules = [f'oifname "{one.bridge}" ip saddr 127.0.0.0/8 masquerade']
     for subnet, _ in one.subnets:
         family = FAMILY[subnet.version]

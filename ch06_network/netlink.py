@@ -85,6 +85,10 @@ class Netlink:
 
         bridge: index; mtu: bytes, of both; peer: the other end's name in the namespace of descriptor `network`, mac:
         its hardware address. One message does it all, so no half of it can be left behind. Raises SyscallError.
+
+        RTM_NEWLINK: an ifinfomsg (LINK) and attributes of this end, among them IFLA_LINKINFO with the kind and, as its
+        data, VETH_INFO_PEER: an ifinfomsg and attributes of the other end, IFLA_NET_NS_FD too. A name that is taken is
+        an error (NLM_F_EXCL). Source: rtnetlink(7), linux/if_link.h.
         """
         far = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0)
         far += text(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, mac) + number(IFLA_MTU, mtu)
