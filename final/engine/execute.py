@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch03_run.container import Part
 from ch03_run.isolation import DieWithEngine
@@ -10,6 +12,7 @@ from ch05_lifecycle import execute, store
 from ch05_lifecycle.environment_file import environment_file
 from ch05_lifecycle.execute import EXECUTE_FLAGS, EXECUTE_USAGE, JoinNamespaces, environment_of
 from ch05_lifecycle.join_cgroup import JoinCgroup
+from ch05_lifecycle.process import open_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import WorkingDirectory
 from final.engine.defaults import RUNTIME
@@ -34,6 +37,7 @@ def execute_command(options: Options) -> int:
 
 def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
     """What a process in a container consists of, in order."""
+    os.close(open_process(stored))  # it runs: only then it has a document
     config = state.read_record(stored.record.path("config.json"))
     described = Node(process_of(stored, config["process"], options), "process")
     attributes = attributes_of(described, Node(config["linux"], "linux"), lambda _: {}, state.make_place(RUNTIME))

@@ -59,7 +59,7 @@ class Engine:
             host.may_stay |= {"images", "layers"}
             if self.has_networks:
                 self.flags += ["--net", "none"]  # tests of networks and of the lifecycle do without this
-                host.may_stay |= {"networks"}
+                host.may_stay |= {"networks", "runtime"}
             from ch04_images import busybox  # not above: the lab of an earlier chapter goes without this one
 
             with state_root(host.root):
