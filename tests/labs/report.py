@@ -35,7 +35,8 @@ def print_table(results: Sequence[Result]) -> None:
     console.print(table)
     for result in results:
         if not result.is_solved:
-            console.print(f"\n[bold]{escape(result.task.name)}[/]: {escape(', '.join(result.task.solution))}")
+            where = escape(", ".join(result.task.solution))
+            console.print(f"\n[bold]{escape(result.task.name)}[/]: {where}", soft_wrap=True)
             console.print(escape(explanation(result)), soft_wrap=True)
 
 
