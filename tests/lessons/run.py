@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,10 +11,12 @@ from pathlib import Path
 
 from ch02_namespaces import cgroups
 
-SCRIPT = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs none /run/netns && exec "$@"'
+SCRIPT = 'ip link set lo up && mount -t tmpfs none /run && mkdir /run/netns && exec "$@"'
 HOST = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", SCRIPT, "host"]
 """A network, mounts and processes of its own for a lesson: whatever happens, what it started ends with it."""
 TOP = Path(__file__).parents[2]
+PROGRAMS = Path(sys.executable).parent
+PATH = f"{PROGRAMS}:{os.environ['PATH']}:/usr/sbin:/sbin"
 SECONDS_A_STEP = 60
 
 
@@ -28,24 +31,32 @@ def play(readme: str | Path, watch: bool) -> int:
 
 
 def _play(readme: str | Path, watch: bool, state: str) -> int:
-    programs = Path(sys.executable).parent
-    command = [str(programs / "byexample"), "-l", "shell", "--timeout", str(SECONDS_A_STEP), "--diff", "ndiff"]
+    command = [str(PROGRAMS / "byexample"), "-l", "shell", "--timeout", str(SECONDS_A_STEP), "--diff", "ndiff"]
     command += ["--options", "+norm-ws", "--pretty", "none"]  # column widths differ between machines
     if watch:
         command += ["--ff", "--no-progress-bar", "--modules", str(TOP / "tests/lessons/watch")]
-    conditions = {f"on_v{number}": "yes" if number in versions_of_limits() else "" for number in (1, 2)}
+    conditions = {name: "yes" if is_met else "" for name, is_met in conditions_met().items()}
     command += ["--capture-env-var", ",".join(conditions)]  # what steps may ask for: `+if=on_v2`
     environment = (
         os.environ
         | conditions
         | {
-            "PATH": f"{programs}:{os.environ['PATH']}:/usr/sbin:/sbin",
+            "PATH": PATH,
             "LC_ALL": "C.UTF-8",
             "SHELL": "/bin/sh",
             "MYDOCKER_ROOT": state,
         }
     )
     return subprocess.run([*HOST, *command, str(readme)], cwd=TOP, env=environment, stdin=subprocess.DEVNULL).returncode
+
+
+def conditions_met() -> dict[str, bool]:
+    """What a step may need: limits on a version of cgroups, other people's programs."""
+    programs = {"has_containerd": ("containerd", "ctr"), "has_runc": ("runc", "strace")}
+    return {
+        **{f"on_v{number}": number in versions_of_limits() for number in (1, 2)},
+        **{name: all(shutil.which(program, path=PATH) for program in needed) for name, needed in programs.items()},
+    }
 
 
 def versions_of_limits() -> set[int]:
