@@ -81,8 +81,8 @@ def every() -> list[Image]:
 class NewLayer:
     """A layer on its way into the store, for `with`: an empty directory to fill, and keep() when it is whole.
 
-    Its lock keeps others from sweeping it away. At the end of the `with` an image must have named it (see put), or it
-    goes with the next sweep.
+    Its lock keeps others from sweeping it away; from keep() on it is shared with whoever needs the layer, too. At the
+    end of the `with` an image must have named it (see put), or it goes with the next sweep.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,9 @@ class NewLayer:
 
     def keep(self) -> None:
         """It is whole: give it its place."""
-        os.rename(self.directory, layer_directory(self.id))
+        with locked(state.make_place("images"), fcntl.LOCK_EX):  # to share a lock is to drop it for a moment: flock(2)
+            os.rename(self.directory, layer_directory(self.id))
+            fcntl.flock(self._held, fcntl.LOCK_SH)
 
     def __enter__(self) -> NewLayer:
         return self

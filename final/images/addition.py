@@ -107,6 +107,8 @@ class Addition:
 
     def find_layer(self, diff_id: str) -> Unpacked | None:
         """A layer whose files the store has, and will have as long as this lasts."""
+        if diff_id in self._layers:
+            return self._layers[diff_id]
         found = layout.unpacked(diff_id)
         if found is None:
             return None
