@@ -137,6 +137,7 @@ def _passes(image: Image, key: str, value: str, moment: int) -> bool:
 
 def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
     """A row a step, with the fields of HISTORY; the newest first."""
+    image = store.identified(image)
     config = store.config_of(image)
     layers = iter(config.diff_ids)
     rows = []
@@ -166,6 +167,7 @@ def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
 
 def inspected(image: Image) -> dict[str, Any]:
     """All that is known of an image: the fields of Docker's `image inspect`."""
+    image = store.identified(image)
     config = store.config_of(image)
     names = store.names_of(store.id_of(image)) or [image]
     fields = config.fields
