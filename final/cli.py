@@ -28,10 +28,31 @@ def _execute() -> Mapping[str, CliCommand]:
     return execute.COMMANDS
 
 
+def _list() -> Mapping[str, CliCommand]:
+    from final.engine import container_list
+
+    return container_list.COMMANDS
+
+
+def _inspection() -> Mapping[str, CliCommand]:
+    from final.engine import inspection
+
+    return inspection.COMMANDS
+
+
+def _pausing() -> Mapping[str, CliCommand]:
+    from final.engine import pausing
+
+    return pausing.COMMANDS
+
+
 COMMANDS: Commands = {
     **network_cli.COMMANDS,
     **postponed("run create start restart", _lifecycle),
     **postponed("exec", _execute),
+    **postponed("ps", _list),
+    **postponed("inspect", _inspection),
+    **postponed("pause unpause", _pausing),
 }
 
 

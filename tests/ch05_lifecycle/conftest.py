@@ -33,7 +33,7 @@ class Keeper:
 
     def inspect(self, container: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.raw("inspect", container).text)[0]
-        return found
+        return as_chapter_5(found) if self.engine.is_full else found
 
     def status(self, container: str) -> dict[str, Any]:
         state: dict[str, Any] = self.inspect(container)["state"]
@@ -55,6 +55,19 @@ class Keeper:
     def ids(self) -> list[str]:
         path = self.root / "containers"
         return sorted(os.listdir(path)) if path.exists() else []
+
+
+def as_chapter_5(found: dict[str, Any]) -> dict[str, Any]:
+    """What the full engine's `inspect` says, which has Docker's shape."""
+    names = {"status": "Status", "pid": "Pid", "exit_code": "ExitCode", "out_of_memory": "OOMKilled", "error": "Error"}
+    names |= {"started": "StartedAt", "finished": "FinishedAt"}
+    state = {ours: found["State"][dockers] for ours, dockers in names.items()}
+    return {
+        "id": found["Id"],
+        "name": found["Name"].removeprefix("/"),
+        "state": {**state, "restarts": found["RestartCount"]},
+        "settings": {"command": [found["Path"], *found["Args"]]},
+    }
 
 
 @pytest.fixture

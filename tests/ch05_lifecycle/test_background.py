@@ -40,7 +40,7 @@ def test_it_outlives_the_command_that_started_it(keeper: Keeper) -> None:
     assert processes.status(pid, "Name") == "sleep"
     lines = keeper.raw("ps").text.splitlines()
     assert lines[0].split()[:2] == ["CONTAINER", "ID"]
-    assert lines[1].split()[:4] == [id[:12], "busybox", "sleep", "1000"] and " Up " in lines[1]
+    assert lines[1].replace('"', "").split()[:4] == [id[:12], "busybox", "sleep", "1000"] and " Up " in lines[1]
 
 
 def test_its_exit_code_is_kept(keeper: Keeper) -> None:
@@ -496,10 +496,13 @@ def test_json_for_programs(keeper: Keeper) -> None:
     id = keeper.sh("echo 'two words'; exit 1", "--name", "it")
     keeper.raw("wait", id)
     (row,) = [json.loads(line) for line in keeper.raw("ps", "-a", "--format", "json").text.splitlines()]
-    assert (row["container id"], row["name"], row["command"]) == (id, "it", "sh -c echo 'two words'; exit 1")
+    if keeper.engine.is_full:  # as Docker's: short
+        assert (row["ID"], row["Names"], row["Command"]) == (id[:12], "it", '"sh -c echo \'two wor…"')
+    else:
+        assert (row["container id"], row["name"], row["command"]) == (id, "it", "sh -c echo 'two words'; exit 1")
     found = keeper.inspect("it")
     assert found["settings"]["command"] == ["sh", "-c", "echo 'two words'; exit 1"]
-    assert found["state"]["exit_code"] == 1 and found["state"]["finished"] >= found["state"]["started"] > 0
+    assert found["state"]["exit_code"] == 1 and found["state"]["finished"] >= found["state"]["started"]
 
 
 @pytest.mark.parametrize("driver", ["overlay", "aufs"])

@@ -1,0 +1,45 @@
+"""`pause` and `unpause`: all processes of a container stand still, by its cgroup. Book section 2.2."""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces.command_line import CliCommand, Options
+from ch02_namespaces.errors import EngineError
+from ch04_images import state
+from ch04_images.image_commands import for_each
+from ch05_lifecycle import store
+from ch05_lifecycle.process import open_process
+from final.runtime.resources import is_frozen
+
+
+def pause(options: Options) -> int:
+    """`pause`: let containers stand still."""
+    return _freeze(options, True)
+
+
+def unpause(options: Options) -> int:
+    """`unpause`: let them go on."""
+    return _freeze(options, False)
+
+
+def _freeze(options: Options, frozen: bool) -> int:
+    state.require_root()
+
+    def freeze(text: str) -> None:
+        stored = store.find(text)
+        os.close(open_process(stored))  # it runs
+        group = store.group_of(stored)
+        if is_frozen(group) == frozen:
+            raise EngineError(f"container {text!r}", "it is paused already" if frozen else "it is not paused")
+        group.freeze(frozen)
+        print(text)
+
+    for_each(options.operands, freeze)
+    return 0
+
+
+COMMANDS = {
+    "pause": CliCommand("Let containers stand still.", [], "CONTAINER ...", pause),
+    "unpause": CliCommand("Let paused containers go on.", [], "CONTAINER ...", unpause),
+}

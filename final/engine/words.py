@@ -1,0 +1,74 @@
+"""Times and states in Docker's words: "Up 2 hours", "Exited (0) 3 days ago"; scripts read them."""
+
+from __future__ import annotations
+
+import time
+
+from ch05_lifecycle import store
+from final.runtime.resources import is_frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ch05_lifecycle.store import Stored
+
+UNITS = (("year", 31_536_000, 2), ("month", 2_592_000, 2), ("week", 604_800, 2), ("day", 86_400, 2))
+"""Name, seconds, and from how many of them on the unit is used."""
+
+PAUSED = "paused"
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def duration(seconds: float) -> str:
+    """How long, roughly."""
+    if seconds < 1:
+        return "Less than a second"
+    if seconds < 60:
+        return _counted(int(seconds), "second")
+    if seconds < 120:
+        return "About a minute"
+    if seconds < 3600:
+        return _counted(int(seconds // 60), "minute")
+    if seconds < 5400:
+        return "About an hour"
+    for name, length, least in UNITS:
+        if seconds >= least * length:
+            return _counted(int(seconds // length), name)
+    return _counted(int(seconds / 3600 + 0.5), "hour")
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def state_of(stored: Stored, known: dict[str, Any]) -> str:
+    """created, running, paused, restarting, exited. known: its state."""
+    if known["status"] == store.RUNNING and is_frozen(store.group_of(stored)):
+        return PAUSED
+    return str(known["status"])
+
+
+def status_of(state: str, known: dict[str, Any]) -> str:
+    """A sentence about a container. state: see state_of()."""
+    now = time.time()
+    if state in (store.RUNNING, PAUSED):
+        up = f"Up {duration(now - known['started'])}"
+        return f"{up} (Paused)" if state == PAUSED else up
+    if state in (store.EXITED, store.RESTARTING):
+        word = "Exited" if state == store.EXITED else "Restarting"
+        return f"{word} ({known['exit_code']}) {duration(now - known['finished'])} ago"
+    return state.capitalize()
+
+
+def moment(seconds: float) -> str:
+    """A time as `inspect` prints it: RFC 3339, in UTC."""
+    if not seconds:
+        return NEVER
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"
+
+
+def local_moment(seconds: float) -> str:
+    """A time as lists print it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
