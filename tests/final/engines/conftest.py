@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from ch03_run.launcher import write_launcher
+from tests.final.engines.containerd import Containerd
 from tests.final.engines.daemons import emptied
+from tests.final.engines.docker_like import Docker, Podman
 from tests.final.engines.image import write_image
-from tests.final.engines.managers import Containerd, Docker, Manager, Podman, remove_cgroups
+from tests.final.engines.manager import Manager, remove_cgroups
 from tests.support.hosts import Host
 
 MANAGERS: dict[str, type[Manager]] = {"podman": Podman, "docker": Docker, "containerd": Containerd}

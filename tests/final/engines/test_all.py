@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.final.engines.managers import Manager
+from tests.final.engines.manager import Manager
 from tests.support.hosts import finish
 from tests.support.polling import eventually
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.final.engines.managers import Containerd
+from tests.final.engines.containerd import Containerd
 from tests.support import processes
 from tests.support.polling import eventually
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.final.engines.managers import Docker
+from tests.final.engines.docker_like import Docker
 from tests.support.polling import eventually
 
 pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("manager", ["docker"], indirect=True)]

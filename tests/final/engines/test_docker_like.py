@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.final.engines.managers import DockerLike
+from tests.final.engines.docker_like import DockerLike
 from tests.support.polling import eventually
 
 pytestmark = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.final.engines.managers import PARENT, Podman
+from tests.final.engines.docker_like import Podman
+from tests.final.engines.manager import PARENT
 
 pytestmark = [pytest.mark.kernel, pytest.mark.parametrize("manager", ["podman"], indirect=True)]
 

@@ -1,0 +1,99 @@
+"""podman and docker, which have one command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from tests.final.engines.daemons import Daemon
+from tests.final.engines.manager import IMAGE, PARENT, Manager
+from tests.support.hosts import Result
+
+
+class DockerLike(Manager):
+    """Docker's command line."""
+
+    FLAGS: ClassVar = {
+        "read-only": ["--read-only"],
+        "no-chown": ["--cap-drop", "CHOWN"],
+        "limit": ["-m", "20m"],
+        "seccomp": [],
+        "open": ["--security-opt", "seccomp=unconfined"],
+        "terminal": ["-it"],
+    }
+    ALWAYS: tuple[str, ...] = ("--network", "none", "--cgroup-parent", f"/{PARENT}")
+    """What each container gets."""
+
+    def container(self, name: str, command: Sequence[str], flags: Sequence[str]) -> list[str]:
+        return [*self.ALWAYS, *flags, "--name", name, IMAGE, *command]
+
+    def exec_words(self, name: str, command: Sequence[str], *flags: str) -> list[str]:
+        return self.words("exec", "-i", *flags, name, *command)
+
+    def status(self, name: str) -> str:
+        return self("inspect", "-f", "{{.State.Status}}", name).text
+
+    def kill(self, name: str) -> int:
+        assert self("kill", name).code == 0
+        return int(self("wait", name).text)
+
+    def end(self) -> None:
+        for name in self("ps", "--all", "--quiet").text.split():
+            assert self.remove(name).code == 0
+
+
+class Podman(DockerLike):
+    """podman has no server; a `conmon` watches each container."""
+
+    NEEDS = ("podman",)
+    SHOWN_LIMIT = "20.97MB"
+    ALWAYS = (*DockerLike.ALWAYS, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+
+    def words(self, *words: str) -> list[str]:
+        places = ["--root", f"{self.top}/root", "--runroot", f"{self.top}/run", "--storage-driver", "overlay"]
+        return ["podman", *places, "--cgroup-manager", "cgroupfs", "--runtime", str(self.runtime), *words]
+
+    def begin(self, archive: Path) -> None:
+        assert self("load", "--input", str(archive)).code == 0
+
+    def remove(self, name: str) -> Result:
+        return self("rm", "--force", "--time", "0", name)
+
+    def end(self) -> None:
+        super().end()
+        self.host.run(["umount", f"{self.top}/root/overlay"])  # podman leaves it mounted
+
+
+class Docker(DockerLike):
+    """dockerd, which starts a containerd of its own."""
+
+    NEEDS = ("dockerd", "docker", "containerd")
+    SHOWN_LIMIT = "20MiB"
+
+    def words(self, *words: str) -> list[str]:
+        return ["docker", "--host", f"unix://{self.top}/socket", *words]
+
+    def begin(self, archive: Path) -> None:
+        config = {
+            "data-root": f"{self.top}/data",
+            "exec-root": f"{self.top}/exec",
+            "pidfile": f"{self.top}/pid",
+            "hosts": [f"unix://{self.top}/socket"],
+            "bridge": "none",
+            "iptables": False,
+            "storage-driver": "overlay2",
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],
+            "runtimes": {"mydocker": {"path": str(self.runtime)}},
+            "default-runtime": "mydocker",
+        }
+        (self.top / "daemon.json").write_text(json.dumps(config))
+        words = ["dockerd", "--config-file", f"{self.top}/daemon.json"]
+        self._daemon = Daemon(self.host, words, self.top / "log")
+        self._daemon.wait_until(lambda: self("version").code == 0)
+        assert self("load", "--input", str(archive)).code == 0
+
+    def end(self) -> None:
+        super().end()
+        self._daemon.stop()
