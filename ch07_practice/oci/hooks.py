@@ -43,7 +43,12 @@ class Hook:
         self.timeout = node["timeout"].number(least=1, most=1 << 31) if node["timeout"] else None
 
     def run(self, state: dict[str, Any]) -> None:
-        """Run it to its end, with the state on its standard input. Raises EngineError if it fails or takes too long."""
+        """Run it to its end, with the state on its standard input, as JSON. Its environment is its own alone.
+
+        Its output goes where nobody has to read it meanwhile; the beginning of it, LONGEST_SHOWN, is part of the error.
+        Raises EngineError, with self.place, if it cannot be started, fails or takes too long; then it is no more.
+        Source: config.md, "POSIX-platform Hooks"; posix_spawn(3).
+        """
         stdin, output = os.memfd_create("state", os.MFD_CLOEXEC), os.memfd_create("output", os.MFD_CLOEXEC)
         try:
             os.write(stdin, json_of(state).encode())

@@ -90,7 +90,13 @@ class Mount:
             self.take(option)
 
     def take(self, node: Node) -> None:
-        """Sort one option in. Raises EngineError for one that needs more than this chapter has."""
+        """Sort one option in: of FLAGS, CLEARED, BINDS or PROPAGATION; an r before one of these means all mounts below,
+        too. What is none of them is data for the file system. Of two that contradict, the later one counts.
+
+        Example: "ro" goes into self.set, "rw" takes it out and goes into self.cleared as "ro", "rro" goes into
+        self.set_below, "rslave" makes self.propagation MS_SLAVE | MS_REC, "size=64k" goes into self.data.
+        Raises EngineError for one that needs more than this chapter has: idmap, ridmap.
+        """
         word = node.text()
         below = word[1:] if word.startswith("r") and word[1:] in (*ATTRIBUTES, *CLEARED) and word not in FLAGS else ""
         if word in FLAGS:

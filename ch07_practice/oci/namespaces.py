@@ -54,6 +54,12 @@ class Namespaces(Part):
         self.clone_flags &= ~KINDS[kind]
 
     def prepare(self, container: Container) -> None:
+        """Open the namespaces that have a path into self.join, where the loop finds them: the user namespace first, as
+        it gives the right to enter the others, then in the order of KINDS.
+
+        Each must be of the kind that the document says. Raises EngineError that names the path's place; what was opened
+        before is in self.join, for cleanup(). Source: config-linux.md, "Namespaces"; setns(2).
+        """
         order = list(KINDS)  # the user namespace first: it gives the right to enter the others
         self.join = []
         for kind, node in sorted(self._paths, key=lambda pair: (pair[0] != "user", order.index(pair[0]))):

@@ -46,6 +46,9 @@ class PatientCommand(Command):
     def execute(self, keep: int) -> None:
         """Wait, then become the command, or end with the error told to who has called `start`.
 
+        Who waits has no descriptors but its streams, the door and `keep`. The caller's connection takes the place of
+        `keep`: it closes by execve(2), so that the end of file means that the command has begun, or carries the
+        marshalled arguments of an EngineError, with whose exit code the process ends. self._ready is called in between.
         Its limit of open files, which may be small, holds already.
         """
         self.close_descriptors(self._door.fileno(), keep)

@@ -77,6 +77,12 @@ class Credentials(User):
             warn(f"process.capabilities: the runtime does not have {names}")
 
     def enter(self, container: Container) -> None:
+        """Become the user with these capabilities, in the order of the chain above: drop from the bounding set, change
+        the user with permitted ones kept, set the three sets, raise ambient ones.
+
+        Only what we have can be given: capget(2). Without process.capabilities, only the user is changed (super).
+        Raises SyscallError. Source: capabilities(7), PR_SET_KEEPCAPS(2const), PR_CAP_AMBIENT(2const).
+        """
         if not self._given:
             super().enter(container)
             return
