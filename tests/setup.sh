@@ -10,8 +10,9 @@ if [ -z "${PYTHON:-}" ]; then
     if [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "$NEW_ENOUGH"; then PYTHON=/usr/bin/python3; fi
 fi
 PACKAGES="python3-venv fuse3 iproute2 nftables procps util-linux busybox-static tini"
+IMAGES="mmdebstrap" # makes chapter 7's; not needed in the virtual machine of the tests
 ETCD="etcd-server" # for tests of networks across hosts; they are skipped where no package has this name
-[ $# -gt 0 ] && PACKAGES="$PACKAGES $*"
+PACKAGES="$PACKAGES $IMAGES $*"
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
