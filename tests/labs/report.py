@@ -52,7 +52,7 @@ def explanation(result: Result) -> str:
         lines = [f"- {NOTHING}"]
     else:
         lines = [line for check in failed for line in lines_of(check)]
-    again = [f'"{result.task.again}" in the lesson', *result.task.read]
+    again = [f'"{result.task.lesson()}" in the lesson', *result.task.read]
     return "\n".join(f"  {line}" for line in [*lines, f"read again: {', '.join(again)}"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ class LabError(Exception):
 class Task(NamedTuple):
     """name: unique; chapter: "02" to "07"; section: of the book; solution: FILE:FUNCTION or FILE:CLASS.METHOD, the ones
     whose bodies are the solution; points; minutes: what a student needs who has read; tests: files of grading tests,
-    below tests/labs; read: what must be read before; again: the section of the lesson to read when it fails."""
+    below tests/labs; read: what must be read before."""
 
     name: str
     chapter: str
@@ -31,7 +32,12 @@ class Task(NamedTuple):
     minutes: int
     tests: Sequence[str]
     read: Sequence[str]
-    again: str
+
+    def lesson(self) -> str:
+        """The heading in the chapter's lesson that names the section; empty if none does."""
+        number = re.compile(rf"^#+ (.*\b{re.escape(self.section)}\b.*)$", re.MULTILINE)
+        found = [number.search(path.read_text()) for path in TOP.glob(f"ch{self.chapter}_*/README.md")]
+        return next((match[1] for match in found if match), "")
 
 
 def read_tasks(chapter: str | None = None) -> list[Task]:
