@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,13 @@ TOP = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
 PATH = f"{PROGRAMS}:{os.environ['PATH']}:/usr/sbin:/sbin"
 SECONDS_A_STEP = 60
+
+
+def lessons_of(chapter: Path) -> list[Path]:
+    """The pages of a chapter, in order: the parts that its README leads to, which lie below it, and then itself."""
+    readme = chapter / "README.md"
+    parts = re.findall(r"\]\((\w+/README\.md)\)", readme.read_text())
+    return [*(chapter / part for part in dict.fromkeys(parts)), readme]
 
 
 def play(readme: str | Path, watch: bool) -> int:
