@@ -134,6 +134,8 @@ def _with(names: list[str], expression: Expression, inside: list[Node], otherwis
 def _range(names: list[str], expression: Expression, inside: list[Node], otherwise: list[Node]) -> Node:
     def node(scope: Scope) -> str:
         values = expression(scope)
+        if not isinstance(values, dict | list | None):
+            raise wrong(f"range over {shown(values)[:40]!r}, which is no list")
         items = sorted(values.items()) if isinstance(values, dict) else list(enumerate(values or []))
         if not items:
             return _all(otherwise, dict(scope))

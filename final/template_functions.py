@@ -49,6 +49,8 @@ def shown(value: Any) -> str:
 
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
+        if isinstance(key, int) and key < 0:
+            raise LookupError("it begins with 0")
         value = value.get(key) if isinstance(value, dict) else value[key]
     return value
 

@@ -25,19 +25,20 @@ if TYPE_CHECKING:
     from final.images.transport import Transport
 
 LARGEST_ANSWER = 1 << 20  # bytes
-SCHEME = re.compile(r"(?:^|,)\s*(Bearer|Basic)(?:\s+|$)", re.IGNORECASE)
-PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+WORD = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|(\w+)')  # a parameter, or else a scheme
 CLIENT = "mydocker"
 
 
 def parse_challenges(header: str) -> dict[str, dict[str, str]]:
     """What a WWW-Authenticate header asks for: parameters by scheme, `bearer` and `basic`."""
-    _, *pieces = SCHEME.split(header)
-    schemes = zip(pieces[::2], pieces[1::2], strict=True)
-    return {
-        scheme.lower(): {key.lower(): quoted or plain for key, quoted, plain in PARAMETER.findall(rest)}
-        for scheme, rest in schemes
-    }
+    found: dict[str, dict[str, str]] = {}
+    parameters: dict[str, str] = {}
+    for key, quoted, plain, scheme in WORD.findall(header):
+        if scheme:
+            parameters = found[scheme.lower()] = {}
+        else:
+            parameters[key.lower()] = quoted or plain
+    return {scheme: found[scheme] for scheme in ("bearer", "basic") if scheme in found}
 
 
 class Authorizer:

@@ -49,9 +49,9 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 def decimal_size(size: float) -> str:
     """Bytes as Docker prints them: 4.26MB."""
     number = 0
-    while size >= 1000 and number < len(UNITS) - 1:
+    while size >= 999.5 and number < len(UNITS) - 1:
         size, number = size / 1000, number + 1
-    return f"{size:.3g}{UNITS[number]}" if size < 999.5 else f"{size:.0f}{UNITS[number]}"
+    return f"{size:.3g}{UNITS[number]}"
 
 
 def ago(seconds: int) -> str:
