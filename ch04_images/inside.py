@@ -44,6 +44,8 @@ def make_directory(path: str, links: int = MOST_LINKS) -> int:
         return os.open(name, DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileExistsError:
         return make_directory(os.path.join(above, _read_link(parent, name, path, links)), links - 1)
+    except OSError as error:
+        raise EngineError(path, f"it cannot be made: {error.strerror}") from None
     finally:
         os.close(parent)
 
@@ -66,6 +68,8 @@ def make_file(path: str, links: int = MOST_LINKS) -> int:
         return os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent)
     except FileExistsError:
         return make_file(os.path.join(above, _read_link(parent, name, path, links)), links - 1)
+    except OSError as error:
+        raise EngineError(path, f"it cannot be made: {error.strerror}") from None
     finally:
         os.close(parent)
 

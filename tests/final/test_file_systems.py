@@ -138,6 +138,15 @@ def test_no_terminal_lies_over_what_a_link_of_the_image_means(runtime: Runtime, 
     fails(runtime.raw(*words), ENGINE_FAILED, "Console", "/dev/console", "link")
 
 
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_a_place_that_cannot_be_made(runtime: Runtime, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir() if kind == "directory" else source.touch()
+    fails(
+        runtime.run(["true"], bind(source, "/proc/nosuch")), ENGINE_FAILED, "/proc/nosuch: it cannot be made: No such"
+    )
+
+
 class TestReadonlyPaths:
     def test_they_cannot_be_changed(self, runtime: Runtime) -> None:
         script = "cd /proc/sys/net/ipv4; echo 7 > ip_default_ttl || echo refused; cat ip_default_ttl"
