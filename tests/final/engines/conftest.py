@@ -18,8 +18,8 @@ from tests.final.engines.manager import Manager, remove_cgroups
 from tests.support.hosts import Host
 
 MANAGERS: dict[str, type[Manager]] = {"podman": Podman, "docker": Docker, "containerd": Containerd}
-TAKEN = ("/run", "/etc/docker")
-"""Directories that the engines' servers use whatever they are told: for sockets, for a key."""
+TAKEN = ("/run", "/etc/docker", "/opt/containerd", "/var/lib/containers")
+"""Directories that engines use whatever they are told: for sockets, a key, a cache."""
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ class Containerd(Manager):
             version = 2
             root = "{self.top}/root"
             state = "{self.top}/state"
-            disabled_plugins = ["io.containerd.grpc.v1.cri"]
+            disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
             [grpc]
             address = "{self.top}/socket"
         """

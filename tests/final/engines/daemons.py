@@ -39,7 +39,7 @@ def emptied(directory: str) -> Iterator[None]:
     """An empty file system over a directory, for us and whom we start: what is left there goes with it."""
     is_new = not os.path.isdir(directory)
     if is_new:
-        os.mkdir(directory)
+        os.makedirs(directory)
     syscalls.mount("tmpfs", directory, "tmpfs", 0, "mode=755")
     try:
         yield

@@ -28,9 +28,8 @@ def test_who_was_killed_at_his_limit_is_known(manager: Docker) -> None:
     assert manager("inspect", "-f", "{{.State.OOMKilled}} {{.State.ExitCode}}", "box").text == "true 137"
 
 
-def test_init_reaps(manager: Docker) -> None:
-    seen = manager.run("sh", "-c", "(sleep 0.1 &) ; cat /proc/1/cmdline", flags=("--init",)).text
-    assert seen.startswith("/sbin/docker-init\0")
+def test_an_init(manager: Docker) -> None:
+    assert manager.run("cat", "/proc/1/cmdline", flags=("--init",)).text.startswith("/sbin/docker-init\0")
 
 
 def test_a_health_check(manager: Docker) -> None:
