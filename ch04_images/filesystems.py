@@ -98,9 +98,14 @@ class CgroupFilesystem(Part):
 
     def enter(self, container: Container) -> None:
         self.mount_at("/sys/fs/cgroup", READ_ONLY)
+        if self.hierarchies:
+            syscalls.mount(None, "/sys/fs/cgroup", None, syscalls.MS_REMOUNT | syscalls.MS_BIND | READ_ONLY)
 
     def mount_at(self, target: str, flags: int) -> None:
-        """Mount them in a directory; one mount, or a tmpfs with one for each hierarchy. Raises SyscallError."""
+        """Mount them in a directory; one mount, or a tmpfs with one for each hierarchy, in which more can be mounted.
+
+        Raises SyscallError.
+        """
         if [hierarchy.version for hierarchy in self.hierarchies] == [cgroup_v2]:
             self.mount_one(self.hierarchies[0], target, flags)
         elif self.hierarchies:
@@ -122,4 +127,3 @@ class CgroupFilesystem(Part):
             for name in names.split(","):
                 if name != names:  # cpu -> cpu,cpuacct, as every program expects
                     os.symlink(names, f"{top}/{name}")
-        syscalls.mount(None, top, None, syscalls.MS_REMOUNT | syscalls.MS_BIND | flags)

@@ -127,6 +127,11 @@ class Mount:
         """For mount(2)."""
         return sum(FLAGS[word] for word in self.set)
 
+    @property
+    def is_closed_last(self) -> bool:
+        """Whether it becomes read-only when all others have their place: there may be some in it."""
+        return self.kind in ("tmpfs", "cgroup") and not self.is_bind and "ro" in self.set
+
     def attributes(self, words: set[str]) -> int:
         """For mount_setattr(2)."""
         return sum(ATTRIBUTES[word] for word in words if word in ATTRIBUTES)
@@ -166,6 +171,7 @@ class Mounts(Part):
         return tree
 
     def enter(self, container: Container) -> None:
+        closed_last = []
         for mount in self.mounts:
             if mount in self.trees:
                 self._attach(mount)
@@ -176,6 +182,11 @@ class Mounts(Part):
                 self._mount(mount)
             if mount.propagation:
                 self._propagate(mount)
+            if mount.is_closed_last:
+                closed_last.append(inside.open_path(mount.target))
+        for descriptor in closed_last:
+            syscalls.mount_setattr(descriptor, syscalls.MOUNT_ATTR_RDONLY, recursive=False)
+            os.close(descriptor)
 
     def _attach(self, mount: Mount) -> None:
         tree = self.trees.pop(mount)
@@ -190,7 +201,8 @@ class Mounts(Part):
         target = inside.make_directory(mount.target)
         os.fchdir(target)
         source = mount.source or mount.kind
-        syscalls.mount(source, ".", mount.kind, mount.flags, ",".join(mount.data) or None)
+        flags = mount.flags & ~syscalls.MS_RDONLY if mount.is_closed_last else mount.flags
+        syscalls.mount(source, ".", mount.kind, flags, ",".join(mount.data) or None)
         os.chdir("/")
         os.close(target)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ch02_namespaces.cgroups import hierarchies
 from ch02_namespaces.errors import EngineError
 from ch07_practice.oci.document import Node
 from final.runtime import sysctl
@@ -145,6 +146,23 @@ def test_a_place_that_cannot_be_made(runtime: Runtime, tmp_path: Path, kind: str
     fails(
         runtime.run(["true"], bind(source, "/proc/nosuch")), ENGINE_FAILED, "/proc/nosuch: it cannot be made: No such"
     )
+
+
+def test_mounts_in_one_that_cannot_be_changed(runtime: Runtime, tmp_path: Path) -> None:
+    """As an engine's user asks for them: a volume in a read-only tmpfs, or among the cgroups."""
+    (tmp_path / "file").write_text("hello")
+
+    def tmpfs(config: dict[str, Any]) -> None:
+        config["root"]["readonly"] = False
+        config["mounts"].append({"destination": "/t", "type": "tmpfs", "source": "x", "options": ["ro", "mode=700"]})
+
+    change = both(tmpfs, bind(tmp_path, "/t/inside"))
+    seen = runtime.sh("cat /t/inside/file; touch /t/x; touch /t/inside/new; stat -c %a /t", change)
+    assert seen.text == "hello700" and b"/t/x: Read-only" in seen.err
+    assert (tmp_path / "new").exists()
+    if len(hierarchies()) > 1:
+        seen = runtime.sh("cd /sys/fs/cgroup; cat more/file; touch x", bind(tmp_path, "/sys/fs/cgroup/more"))
+        assert seen.out == b"hello" and b"x: Read-only" in seen.err
 
 
 class TestReadonlyPaths:
