@@ -136,8 +136,8 @@ class Commands(cli.Commands):
         if options.cwd is not None:
             wanted["cwd"] = options.cwd
         if options.user is not None:
-            uid, _, gid = options.user.partition(":")
-            wanted["user"] = {"uid": whole_number(uid), "gid": whole_number(gid or "0")}
+            uid, colon, gid = options.user.partition(":")
+            wanted["user"] = {"uid": whole_number(uid), "gid": whole_number(gid) if colon else 0}
         if options.additional_gids:
             wanted["user"] = {**wanted["user"], "additionalGids": options.additional_gids}
         if options.no_new_privs:

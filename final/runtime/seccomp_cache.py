@@ -56,7 +56,7 @@ def _write(path: str, program: bytes) -> None:
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
     _make_room(directory)
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{os.getpid()}.new"
     try:
         with open(temporary, "wb", buffering=0) as file:
             file.write(_digest(program) + program)

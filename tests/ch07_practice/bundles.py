@@ -21,14 +21,15 @@ Change = Callable[[dict[str, Any]], None]
 class Runtime:
     """The runtime's command line on a host, with a directory of its own for what it keeps."""
 
-    def __init__(self, host: Host, top: Path, module: str = "ch07_practice.oci") -> None:
+    def __init__(self, host: Host, top: Path, module: str = "ch07_practice.oci", python: str = sys.executable) -> None:
         self.host = host
         self.root = host.root / "runtime"
+        host.may_stay.add("runtime/@seccomp")
         self._top = top
         self._rootfs = top / "rootfs"
         self._rootfs.mkdir()
         busybox.fill(str(self._rootfs))
-        self._program = [sys.executable, "-m", module, "--root", str(self.root)]
+        self._program = [python, "-m", module, "--root", str(self.root)]
         self._count = 0
 
     @property
@@ -76,9 +77,14 @@ class Runtime:
 
     def remove_all(self) -> None:
         """`delete --force` of all that it keeps; nothing is left."""
-        for path in self.root.iterdir() if self.root.exists() else []:
-            assert self.raw("delete", "--force", path.name).code == 0
-        assert not self.root.exists() or list(self.root.iterdir()) == []
+        for path in self._kept():
+            deleted = self.raw("delete", "--force", path.name)
+            assert deleted.code == 0, deleted
+        assert self._kept() == []
+
+    def _kept(self) -> list[Path]:
+        """The directories of its containers."""
+        return [path for path in self.root.glob("*") if not path.name.startswith("@")]
 
     def state(self, id: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.raw("state", id).text)

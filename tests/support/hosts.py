@@ -45,7 +45,7 @@ class Result(NamedTuple):
 class Host:
     """Commands run on it as real processes. close() ends all that it started.
 
-    root: the engine's state directory. may_stay: names directly below it that a test may leave, such as images.
+    root: the engine's state directory. may_stay: paths below it that a test may leave, such as images.
     """
 
     def __init__(self, root: Path) -> None:
@@ -127,14 +127,10 @@ class Host:
 
     def leftovers(self) -> list[str]:
         """Files in the state directory that a test should not have left."""
-        kept = [name for name in os.listdir(self.root) if name not in self.may_stay]
-        kept += [str(path) for name in self.may_stay for path in (self.root / name).glob("*.new")]  # never finished
-        return [
-            str(path)
-            for name in kept
-            for path in [self.root / name, *(self.root / name).rglob("*")]
-            if path.is_symlink() or not path.is_dir()
-        ]
+        allowed = [self.root / name for name in self.may_stay]
+        never_finished = [path for directory in allowed for path in directory.glob("*.new")]
+        kept = [path for path in self.root.rglob("*") if not any(map(path.is_relative_to, allowed))]
+        return [str(path) for path in [*kept, *never_finished] if path.is_symlink() or not path.is_dir()]
 
     def lose_power(self) -> None:
         """End all its processes at once, without a word, and its network with them; the files stay. See boot()."""
