@@ -18,7 +18,7 @@ from ch07_practice.oci.cgroup_mount import cgroup_filesystem
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.door import open_door
 from ch07_practice.oci.handover import give_terminal, write_pid_file
-from ch07_practice.oci.mounts import DefaultDevices, Mounts
+from ch07_practice.oci.mounts import DefaultDevices, Mounts, Sources
 from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.root import BindRoot, PivotRoot, ReadOnlyRoot, RootPropagation
 from ch07_practice.oci.runtime import Runtime
@@ -42,15 +42,17 @@ class Creator(Runtime):
         config = bundle.config
         now = lambda pid: kept.state(CREATED) | {"pid": pid}  # noqa: E731
         limited = resources.Resources(config, self.cgroup_path(config, kept.id))
+        mounts = Mounts(config, cgroup_filesystem(namespaces, limited.group))
         return [
             limited,
             namespaces,
             hooks.RuntimeHooks(config, now),
             BindRoot(bundle),
             hooks.ContainerHooks(config, now),
+            Sources(bundle, mounts, namespaces),
             PivotRoot(),
             RootPropagation(bundle),
-            Mounts(config, cgroup_filesystem(namespaces, limited.group)),
+            mounts,
             DefaultDevices(),
             process.Hostname(config, namespaces.has("uts")),
             streams,

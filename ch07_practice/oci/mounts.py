@@ -10,10 +10,13 @@ import os
 import stat
 
 from ch02_namespaces import syscalls
+from ch02_namespaces.errors import SyscallError
 from ch03_run.container import Container, Part
 from ch04_images import inside
 from ch04_images.filesystems import CgroupFilesystem, make_nodes
+from ch07_practice.oci.bundle import Bundle
 from ch07_practice.oci.document import Node
+from ch07_practice.oci.namespaces import Namespaces
 
 FLAGS = {
     "ro": syscalls.MS_RDONLY,
@@ -151,21 +154,16 @@ class Mounts(Part):
 
     def prepare(self, container: Container) -> None:
         self._cgroups.prepare(container)
-        if os.geteuid() == 0:  # an ordinary user may not, before he is root of a user namespace
-            self.open_sources()
 
-    def open_sources(self) -> None:
-        """Open what is to be bound. Raises EngineError."""
-        for mount in self.mounts:
-            if mount.is_bind:
-                self.trees[mount] = self.open_source(mount)
+    def needs_runtime(self, mount: Mount) -> bool:
+        """Whether nobody but the runtime can open its source."""
+        return False
 
     def open_source(self, mount: Mount) -> int:
         """A copy of what is to be bound, with its attributes, attached nowhere. Raises EngineError."""
-        if not os.path.exists(mount.source):
-            raise mount.node["source"].wrong(f"there is no {mount.source!r}")
         tree = syscalls.open_tree(mount.source, recursive=mount.is_recursive)
-        syscalls.mount_setattr(tree, 0, syscalls.MS_PRIVATE)
+        if not mount.propagation & syscalls.MS_SLAVE:  # a slave goes on hearing of the host's mounts
+            syscalls.mount_setattr(tree, 0, syscalls.MS_PRIVATE)
         _change(tree, mount, mount.set, mount.cleared, recursive=False)
         _change(tree, mount, mount.set_below, mount.cleared_below, recursive=True)
         return tree
@@ -189,7 +187,7 @@ class Mounts(Part):
             os.close(descriptor)
 
     def _attach(self, mount: Mount) -> None:
-        tree = self.trees.pop(mount)
+        tree = made_now(self.trees.pop(mount))
         make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
         target = make(mount.target)
         syscalls.move_mount(tree, target)
@@ -219,6 +217,38 @@ class Mounts(Part):
         self._cgroups.cleanup(container)
 
 
+class Sources(Part):
+    """Opens what is to be bound: right before PivotRoot, as long as the host's files can be seen.
+
+    The root of a user namespace may not be able to reach them: for it, the runtime does so before. An ordinary user's
+    runtime cannot do either before it is such a root.
+    """
+
+    section = "7.3"
+
+    def __init__(self, bundle: Bundle, mounts: Mounts, own: Namespaces) -> None:
+        self._all = mounts
+        self._binds = [mount for mount in mounts.mounts if mount.is_bind]
+        for mount in self._binds:
+            mount.source = os.path.join(bundle.directory, mount.source)
+        is_reachable = "mount" in own.new and not own.has("user")
+        self._by_runtime = [mount for mount in self._binds if not is_reachable or mounts.needs_runtime(mount)]
+
+    def prepare(self, container: Container) -> None:
+        for mount in self._binds:
+            if not os.path.exists(mount.source):
+                raise mount.node["source"].wrong(f"there is no {mount.source!r}")
+        if os.geteuid() == 0:
+            self._open(self._by_runtime)
+
+    def enter(self, container: Container) -> None:
+        self._open([mount for mount in self._binds if mount not in self._all.trees])
+
+    def _open(self, mounts: list[Mount]) -> None:
+        for mount in mounts:
+            self._all.trees[mount] = self._all.open_source(mount)
+
+
 class DefaultDevices(Part):
     """What every container has in /dev: config-linux.md, "Default Devices" and "/dev symbolic links"."""
 
@@ -226,6 +256,21 @@ class DefaultDevices(Part):
 
     def enter(self, container: Container) -> None:
         make_nodes()
+
+
+def made_now(tree: int) -> int:
+    """A tree without a place once more, as one that is made now.
+
+    Since Linux 6.8 mountinfo lists mounts in the order in which they were made, and its readers take that for the order
+    in which they lie over each other. Before 6.15 there are no such copies, nor of what another mount namespace has
+    made: then it is the tree itself.
+    """
+    try:
+        copy = syscalls.open_tree("", directory=tree)
+    except SyscallError:
+        return tree
+    os.close(tree)
+    return copy
 
 
 def _change(tree: int, mount: Mount, words: set[str], cleared: set[str], recursive: bool) -> None:

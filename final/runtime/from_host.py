@@ -1,13 +1,10 @@
 """What a container with a user namespace takes from the host while that can be seen. Book section 7.3.
 
 The kernel gives no new proc or sysfs to somebody who sees none: it could show what a mount on top of the others hides.
-mount_namespaces(7), "Restrictions on mount namespaces". It gives no device files to a user namespace at all. And an
-ordinary user may not even bind a directory before he has such a namespace.
+mount_namespaces(7), "Restrictions on mount namespaces". It gives no device files to a user namespace at all.
 """
 
 from __future__ import annotations
-
-import os
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
@@ -26,7 +23,6 @@ class FromHost(Part):
     def __init__(self, mounts: Mounts, devices: Devices) -> None:
         self._mounts = mounts
         self._devices = devices
-        self._is_ordinary = os.geteuid() != 0
 
     def enter(self, container: Container) -> None:
         for mount in self._mounts.mounts:
@@ -38,6 +34,4 @@ class FromHost(Part):
                     hint = "the user namespace must own the network namespace (sysfs) or the pid namespace (proc)"
                     raise mount.node.wrong(str(error), hint) from None
                 self._mounts.trees[mount] = tree
-        if self._is_ordinary:
-            self._mounts.open_sources()
         self._devices.open_mounted()

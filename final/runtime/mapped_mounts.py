@@ -62,6 +62,10 @@ class MappedMounts(Mounts):
                 uids, gids = (mappings_of(source[name]) for name in FIELDS)
                 self._maps[mount] = uids, gids
 
+    def needs_runtime(self, mount: Mount) -> bool:
+        """One with a mapping: its user namespace is made by a process that the container has not."""
+        return mount in self._maps
+
     def open_source(self, mount: Mount) -> int:
         """The same, with its users mapped."""
         tree = super().open_source(mount)

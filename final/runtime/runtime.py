@@ -12,7 +12,7 @@ from ch07_practice.oci.bundle import Bundle
 from ch07_practice.oci.cgroup_mount import cgroup_filesystem
 from ch07_practice.oci.create import Creator
 from ch07_practice.oci.document import Node
-from ch07_practice.oci.mounts import DefaultDevices
+from ch07_practice.oci.mounts import DefaultDevices, Sources
 from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.state import Kept
 from final.runtime import optional
@@ -54,6 +54,7 @@ class FullRuntime(Creator):
             root.BindRoot(bundle),
             *optional.root_inside(namespaces),
             hooks.ContainerHooks(config, now),
+            Sources(bundle, mounts, namespaces),
             *optional.from_host(mounts, devices, namespaces),
             *optional.labels(described, linux["mountLabel"]),
             root.PivotRoot(),

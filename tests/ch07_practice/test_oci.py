@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ch02_namespaces import syscalls
 from tests.ch07_practice.bundles import Runtime
 from tests.support import leaks, processes
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails, one_line
@@ -19,6 +21,7 @@ from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 SLEEP = ["sleep", "1000"]
+KERNEL = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
 
 
 class TestLife:
@@ -169,6 +172,17 @@ class TestProcess:
         assert result.text == "hello5"
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A directory of the host whose mounts reach whoever has a copy of it."""
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    syscalls.mount("tmpfs", str(directory), "tmpfs", 0)
+    syscalls.mount(None, str(directory), None, syscalls.MS_SHARED)
+    yield directory
+    syscalls.umount(str(directory), syscalls.MNT_DETACH)
+
+
 class TestMounts:
     def test_options(self, runtime: Runtime, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
@@ -188,6 +202,46 @@ class TestMounts:
         assert result.out.startswith(b"hellohello")
         assert b"Read-only" in result.err
         assert "ro,nosuid" in data and "noexec" in tmpfs and "size=4k" in tmpfs and "shared:" in tmpfs
+
+    @pytest.mark.skipif((6, 8) <= KERNEL < (6, 15), reason="mountinfo's order is another one")
+    def test_mountinfo_has_their_order(self, runtime: Runtime, tmp_path: Path) -> None:
+        """Readers take it for the order in which they lie over each other."""
+        (tmp_path / "data").mkdir()
+
+        def change(config: dict[str, Any]) -> None:
+            config["mounts"] += [
+                {"destination": "/tmp/a", "type": "tmpfs", "source": "x"},
+                {"destination": "/tmp/a/b", "source": str(tmp_path / "data"), "options": ["bind"]},
+                {"destination": "/tmp/a/b", "type": "tmpfs", "source": "x"},
+                {"destination": "/tmp/c", "source": "/etc", "options": ["rbind", "ro"]},
+                {"destination": "/tmp/d", "type": "tmpfs", "source": "x"},
+            ]
+
+        found = runtime.sh("cut -d ' ' -f 5 /proc/self/mountinfo | grep /tmp/", change).text.split()
+        assert found == ["/tmp/a", "/tmp/a/b", "/tmp/a/b", "/tmp/c", "/tmp/d"]
+
+    def test_a_source_may_be_relative_to_the_bundle(self, runtime: Runtime) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["mounts"] += [{"destination": "/tmp/data", "source": "data", "options": ["bind"]}]
+
+        bundle = runtime.bundle(["cat", "/tmp/data/file"], change)
+        (bundle / "data").mkdir()
+        (bundle / "data/file").write_text("hello")
+        assert runtime.raw("run", "--bundle", str(bundle), "box").text == "hello"
+
+    @pytest.mark.parametrize(("option", "hears"), [("rslave", True), ("rprivate", False)])
+    def test_a_slave_hears_of_the_hosts_mounts(self, runtime: Runtime, shared: Path, option: str, hears: bool) -> None:
+        """As Kubernetes asks for with HostToContainer."""
+
+        def change(config: dict[str, Any]) -> None:
+            config["linux"]["rootfsPropagation"] = "rslave"
+            config["mounts"] += [{"destination": "/tmp/data", "source": str(shared), "options": ["rbind", option]}]
+
+        runtime.create("box", SLEEP, change)
+        (shared / "later").mkdir()
+        syscalls.mount("tmpfs", str(shared / "later"), "tmpfs", 0)
+        (shared / "later/file").touch()
+        assert Path(f"/proc/{runtime.state('box')['pid']}/root/tmp/data/later/file").exists() == hears
 
     def test_links_of_the_root_lead_nowhere_outside(self, runtime: Runtime, tmp_path: Path) -> None:
         (tmp_path / "outside").mkdir()
