@@ -1,0 +1,1 @@
+"""Our OCI runtime beside others, judged by the validation suite of opencontainers/runtime-tools."""
