@@ -24,6 +24,7 @@ import pytest
 
 from ch04_images import busybox
 from tests.ch07_practice.bundles import Change, Runtime
+from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, fails, state_root
 from tests.support.hosts import REPOSITORY, Host, Result
 from tests.support.polling import eventually
@@ -225,6 +226,35 @@ class TestProgramThatEnters:
         finally:
             mydocker(sys.executable, "rm", "-f", "box")
 
+    @pytest.mark.parametrize("module", ["ch05_lifecycle", "final"])
+    @pytest.mark.parametrize("words", ["run -d {} busybox {}", "start {}", "restart -t 0 {}", "exec -d {} {}"])
+    def test_cve_2019_5736_whichever_command(self, host: Host, module: str, words: str) -> None:
+        """Each that starts a process in a container is a Python that cannot be written to; it stays, to watch over it.
+        Its name tells it from others' processes."""
+        name, sleep = f"box{secrets.token_hex(8)}", "sleep 1000"
+        with state_root(host.root):
+            busybox.make_image()
+        host.may_stay |= {"images", "layers", "names", "events"}
+
+        def mydocker(line: str) -> None:
+            result = host.run([sys.executable, "-m", module, *line.split()], cwd=REPOSITORY)
+            assert result.code == 0, result
+
+        new = f"--net none --name {name}" if module == "final" else f"--name {name}"
+        if words.startswith("run"):
+            mydocker(words.format(new, sleep))
+        else:
+            mydocker(f"create {new} busybox {sleep}")
+            if not words.startswith("start"):
+                mydocker(f"start {name}")
+            mydocker(words.format(name, sleep))
+        try:
+            watching = [pid for pid in processes.all_pids() if is_command(pid, words.split()[0], name)]
+            assert watching
+            assert not any(os.access(f"/proc/{pid}/exe", os.W_OK) for pid in watching)
+        finally:
+            mydocker(f"rm -f {name}")
+
     def test_cve_2019_5736_of_an_ordinary_user(self, host: Host) -> None:
         """He may not mount anything before he has a container. Python is run from a sealed copy, if it is his own."""
         with tempfile.TemporaryDirectory() as home:
@@ -282,6 +312,15 @@ print(is_dumpable())
 other.kill()
 """
         assert host.python(script).text.split() == ["1", "1", "0", "1"]
+
+
+def is_command(pid: int, *words: str) -> bool:
+    """Whether a process that is alive has all these words in its command line."""
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return processes.is_alive(pid) and all(word.encode() in line for word in words)
 
 
 def with_a_user_namespace(runtime: Runtime) -> Change:
