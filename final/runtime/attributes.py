@@ -10,6 +10,7 @@ from ch03_run.container import Part
 from ch07_practice.oci.document import Node
 from final.runtime import optional
 from final.runtime.capabilities import Credentials
+from final.runtime.keyring import SessionKeyring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[s
     seccomp = optional.seccomp(linux["seccomp"], state_of, root)
     gains_nothing = described["noNewPrivileges"].flag()
     return [
+        SessionKeyring(),
         *optional.home(described),
         *optional.scheduling(described),
         *optional.personality(linux["personality"]),

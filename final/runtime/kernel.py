@@ -33,10 +33,13 @@ SECCOMP_SET_MODE_FILTER = 1
 IOPRIO_WHO_PROCESS = 1
 IOPRIO_CLASS_SHIFT = 13
 
+# linux/keyctl.h
+KEYCTL_JOIN_SESSION_KEYRING = 1
+
 # asm/unistd.h
 _NUMBERS = {
-    "x86_64": {"ioprio_set": 251, "sched_setattr": 314, "seccomp": 317},
-    "aarch64": {"ioprio_set": 30, "sched_setattr": 274, "seccomp": 277},
+    "x86_64": {"keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317},
+    "aarch64": {"keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277},
 }[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -150,6 +153,13 @@ def seccomp_filter(program: bytes, flags: int) -> int:
     result = _libc.syscall(_NUMBERS["seccomp"], *mode, ctypes.byref(wanted))
     shown = (_Symbol("SECCOMP_SET_MODE_FILTER"), flags, _Symbol(f"{wanted.length} instructions"))
     return syscalls.checked("seccomp", result, *shown)
+
+
+def join_session_keyring() -> None:
+    """Leave our session keyring for a new one without a name: keyctl_join_session_keyring(3). ENOSYS if the kernel has
+    no keyrings."""
+    result = _libc.syscall(_NUMBERS["keyctl"], ctypes.c_int(KEYCTL_JOIN_SESSION_KEYRING), None)
+    syscalls.checked("keyctl", result, _Symbol("KEYCTL_JOIN_SESSION_KEYRING"), None)
 
 
 # ---------------------------------------------------------------- limits and scheduling
