@@ -14,9 +14,8 @@ from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.container import Container, Part
 from ch03_run.null import is_null
-from ch04_images import inside
 from ch07_practice.oci.document import Node
-from final.runtime.procfs import PLAIN
+from final.runtime.procfs import PLAIN, GenuineKernelFilesystems
 
 MISSING = (errno.ENOENT, errno.ENOTDIR)
 
@@ -30,12 +29,13 @@ class MaskedPaths(Part):
 
     section = "7.3"
 
-    def __init__(self, paths: Node) -> None:
+    def __init__(self, paths: Node, kernel: GenuineKernelFilesystems) -> None:
+        self._kernel = kernel
         self._paths = [(node, node.path()) for node in paths.items()]
 
     def enter(self, container: Container) -> None:
         for node, path in self._paths:
-            target = open_target(node, path)
+            target = open_target(self._kernel, node, path)
             if target is None:
                 continue
             if stat.S_ISDIR(os.fstat(target).st_mode):
@@ -50,12 +50,13 @@ class ReadonlyPaths(Part):
 
     section = "7.3"
 
-    def __init__(self, paths: Node) -> None:
+    def __init__(self, paths: Node, kernel: GenuineKernelFilesystems) -> None:
+        self._kernel = kernel
         self._paths = [(node, node.path()) for node in paths.items()]
 
     def enter(self, container: Container) -> None:
         for node, path in self._paths:
-            target = open_target(node, path)
+            target = open_target(self._kernel, node, path)
             if target is None:
                 continue
             tree = syscalls.open_tree("", directory=target)
@@ -65,11 +66,11 @@ class ReadonlyPaths(Part):
             os.close(target)
 
 
-def open_target(node: Node, path: str) -> int | None:
+def open_target(kernel: GenuineKernelFilesystems, node: Node, path: str) -> int | None:
     """A descriptor of a path of the container; None if there is none. Raises EngineError, also for one that leads
     through /proc/self/fd and the like."""
     try:
-        return inside.open_path(os.path.normpath(path))
+        return kernel.open_path(os.path.normpath(path))
     except SyscallError as error:
         if error.errno in MISSING:
             return None

@@ -11,11 +11,13 @@ import os
 from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.container import Container, Part
+from ch04_images import inside
 from ch07_practice.oci.mounts import Mounts
 
 ROOT_INODE = 1  # of every procfs: linux/proc_ns.h, PROC_ROOT_INO
 PLAIN = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
 NOTHING_ELSE = syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_XDEV
+BELOW = syscalls.RESOLVE_NO_MAGICLINKS | syscalls.RESOLVE_BENEATH
 MAGIC = {"proc": syscalls.PROC_SUPER_MAGIC, "sysfs": syscalls.SYSFS_MAGIC}
 
 
@@ -59,17 +61,28 @@ def write(path: str, text: str) -> None:
 class GenuineKernelFilesystems(Part):
     """Where the bundle mounts proc and sysfs, there they are: no link of the image has led them elsewhere.
 
-    What else is said of /proc and /sys (masked and read-only paths, kernel parameters) would else be of no effect.
+    What else is said of /proc and /sys (masked and read-only paths) would else be of no effect. So their paths start
+    from the descriptors that were looked at: a directory on which something is mounted can still get another name, in
+    the mount namespace of somebody who has the same root file system.
     """
 
     section = "7.3"
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = [mount for mount in mounts.mounts if mount.kind in MAGIC and not mount.is_bind]
+        self._tops: dict[str, int] = {}
 
     def enter(self, container: Container) -> None:
         for mount in self._mounts:
             try:
-                os.close(open_genuine(mount.target, mount.kind))
+                self._tops[mount.target] = open_genuine(mount.target, mount.kind)
             except EngineError as error:
                 raise mount.node["destination"].wrong(error.why, "is it a link in the image?") from None
+
+    def open_path(self, path: str) -> int:
+        """A descriptor of a path of the container, as inside.open_path() has it. Raises SyscallError."""
+        for top, descriptor in self._tops.items():
+            if path.startswith(f"{top}/"):
+                rest = path.removeprefix(f"{top}/")
+                return syscalls.openat2(descriptor, rest, os.O_PATH, BELOW)
+        return inside.open_path(path)

@@ -42,6 +42,7 @@ class FullRuntime(Creator):
         early = lambda pid: kept.state(state.CREATING) | {"pid": pid}  # noqa: E731
         limited = Resources(config, self.cgroup_path(config, kept.id))
         mounts = MappedMounts(config, cgroup_filesystem(namespaces, limited.group))
+        kernel = GenuineKernelFilesystems(mounts)
         devices = Devices(linux["devices"], namespaces.has("user"))
         return [
             limited,
@@ -60,7 +61,7 @@ class FullRuntime(Creator):
             root.PivotRoot(),
             root.RootPropagation(bundle),
             mounts,
-            GenuineKernelFilesystems(mounts),
+            kernel,
             devices,
             DefaultDevices(),
             process.Hostname(config, namespaces.has("uts")),
@@ -68,8 +69,8 @@ class FullRuntime(Creator):
             streams,
             process.MakeWorkingDirectory(described),
             *([root.ReadOnlyRoot()] if config["root"]["readonly"].flag() else []),
-            ReadonlyPaths(linux["readonlyPaths"]),
-            MaskedPaths(linux["maskedPaths"]),
+            ReadonlyPaths(linux["readonlyPaths"], kernel),
+            MaskedPaths(linux["maskedPaths"], kernel),
             process.WorkingDirectory(described),
             process.Findable(),
             *attributes_of(described, linux, early, kept.root),

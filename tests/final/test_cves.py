@@ -521,6 +521,17 @@ class TestProcfs:
                 result = runtime.sh(f"cat /proc/kallsyms; echo {int(setting) + 1} > /proc/kallsyms", change)
                 assert result.out == b""
 
+    def test_masks_stay_on_what_was_looked_at(self, runtime: Runtime) -> None:
+        """/proc got another name before its files were masked: who shares the root file system can do that."""
+        (runtime.rootfs / "other/kallsyms").parent.mkdir()
+        (runtime.rootfs / "other/kallsyms").touch()
+        change = all_of(writable, linux(maskedPaths=["/proc/kallsyms"]))
+        with swapping(runtime.rootfs / "proc", runtime.rootfs / "other"):
+            for _ in range(2 * ROUNDS):
+                result = runtime.sh("cat /proc/kallsyms /other/kallsyms 2> /dev/null; true", change)
+                assert result.out == b""
+                assert result.code == 0 or fails(result, ENGINE_FAILED)
+
 
 def tmpfs(destination: str) -> Change:
     return lambda config: config["mounts"].append({"destination": destination, "type": "tmpfs", "source": "tmpfs"})
@@ -653,7 +664,32 @@ class TestRights:
         assert others == ""
 
 
+KEYS = """
+import ctypes, os, platform, sys
+
+add_key, keyctl = {"x86_64": (248, 250), "aarch64": (217, 219)}[platform.machine()]
+syscall = ctypes.CDLL(None, use_errno=True).syscall
+JOIN, SEARCH, OWN_SESSION = 1, 10, -3
+if len(sys.argv) > 1:
+    syscall(keyctl, JOIN, None)
+    syscall(add_key, b"user", b"of the caller", b"text", 4, OWN_SESSION)
+    os.execv(sys.argv[1], sys.argv[1:])
+print("found" if syscall(keyctl, SEARCH, OWN_SESSION, b"user", b"of the caller", 0) > 0 else "none")
+"""
+"""Runs a command in a session that has a key; or looks for this key. See keyctl(2)."""
+
+
 class TestWhatIsKept:
+    def test_keys_of_the_callers_session(self, runtime: Runtime, tmp_path: Path) -> None:
+        """keyrings(7) know no namespaces, and a session is inherited: the container would have its caller's keys."""
+        keys = tmp_path / "keys.py"
+        keys.write_text(KEYS)
+        mounts = [bind(path, path, "ro") for path in Attacked(tmp_path).shared]
+        look = [os.path.realpath(sys.executable), "-I", str(keys)]
+        bundle = runtime.bundle(look, all_of(writable, bind(keys, str(keys)), *mounts))
+        for words, expected in ((look, "found"), (runtime.words("run", "--bundle", str(bundle), "box"), "none")):
+            assert runtime.host.run([sys.executable, str(keys), *words], cwd=REPOSITORY).text == expected
+
     def test_nobody_else_reads_or_writes_it(self, runtime: Runtime) -> None:
         """Environment variables are secrets, and a pid that somebody has written is one that `kill` would kill."""
         runtime.root.mkdir(0o755)
