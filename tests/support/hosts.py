@@ -128,9 +128,12 @@ class Host:
     def leftovers(self) -> list[str]:
         """Files in the state directory that a test should not have left."""
         allowed = [self.root / name for name in self.may_stay]
-        never_finished = [path for directory in allowed for path in directory.glob("*.new")]
-        kept = [path for path in self.root.rglob("*") if not any(map(path.is_relative_to, allowed))]
-        return [str(path) for path in [*kept, *never_finished] if path.is_symlink() or not path.is_dir()]
+        found = [path for directory in allowed for path in directory.glob("*.new")]  # never finished
+        for above, directories, names in os.walk(self.root):
+            entries = [Path(above, name) for name in (*directories, *names) if Path(above, name) not in allowed]
+            directories[:] = [path.name for path in entries if path.is_dir() and not path.is_symlink()]
+            found += [path for path in entries if path.name not in directories]
+        return [str(path) for path in found if path.is_symlink() or not path.is_dir()]
 
     def lose_power(self) -> None:
         """End all its processes at once, without a word, and its network with them; the files stay. See boot()."""
