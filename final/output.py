@@ -50,3 +50,8 @@ def _aligned(lines: list[list[str]]) -> str:
         for number, cell in enumerate(line[:-1]):
             widths[number] = max(widths.get(number, 0), len(cell) + GAP)
     return "\n".join("".join(cell.ljust(widths.get(n, 0)) for n, cell in enumerate(line)).rstrip() for line in lines)
+
+
+def without_controls(text: str) -> str:
+    """A JSON document without what a terminal would obey: JSON escapes the controls of ASCII alone."""
+    return "".join(f"\\u{ord(one):04x}" if "\x7f" <= one <= "\x9f" else one for one in text)

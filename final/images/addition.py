@@ -36,10 +36,20 @@ class Addition:
         self._held = contextlib.ExitStack()  # locks on layers
         self._new: dict[str, Unpacked] = {}
         self._layers: dict[str, Unpacked] = {}
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Let threads that check() end."""
+        self._cancelled = True
+
+    def check(self) -> None:
+        """Raise EngineError if somebody has cancelled."""
+        if self._cancelled:
+            raise EngineError("layers", "interrupted")
 
     def __enter__(self) -> Addition:
-        layout.make_layout()
         with locked(state.make_place("images"), fcntl.LOCK_EX):  # nobody sweeps between mkdir and lock
+            layout.make_layout()
             self.directory = state.make_place("oci", "incoming", state.short(state.new_id()))
             self._lock = lock(self.directory, fcntl.LOCK_EX)
         return self

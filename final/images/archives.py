@@ -41,6 +41,7 @@ def save(texts: list[str], sink: IO[bytes], format: str = "docker-archive") -> N
 def load(source: IO[bytes], progress: Callable[[int], None] | None = None) -> list[str]:
     """Bring the images of an archive into the store; their names there, or ids. Raises EngineError; then the names of
     those before the one that failed are there."""
+    store.settle()  # a killed one may have left a full disk
     with Addition() as addition:
         top = f"{addition.directory}/archive.part"
         os.mkdir(top)

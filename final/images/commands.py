@@ -8,7 +8,7 @@ from ch04_images import state
 from ch04_images.image_commands import for_each
 from final.images.archive_commands import COMMANDS as ARCHIVE_COMMANDS
 from final.images.registry_commands import COMMANDS as REGISTRY_COMMANDS
-from final.output import FORMAT, LIST_FORMAT, print_rows
+from final.output import FORMAT, LIST_FORMAT, print_rows, without_controls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def print_inspected(found: list[dict[str, Any]], format: str | None) -> None:
         for one in found:
             print(write(one))
     else:
-        print(json.dumps(found, indent=4 if not format else None, ensure_ascii=False))
+        print(without_controls(json.dumps(found, indent=4 if not format else None, ensure_ascii=False)))
 
 
 def run_image_command(options: Options) -> int:

@@ -121,7 +121,7 @@ def _load_image(addition: Addition, tree: ArchiveTree, entry: dict[str, Any]) ->
     def bring(pair: tuple[str, Any]) -> None:
         blobs[pair[0]] = _load_layer(addition, tree, *pair)
 
-    parallel.for_all(dict(zip(config.diff_ids, files, strict=True)).items(), bring, lambda: None)
+    parallel.for_all(dict(zip(config.diff_ids, files, strict=True)).items(), bring, addition.cancel)
     described = Descriptor(OCI_CONFIG, addition.put(data), len(data))
     manifest = made_here.put_manifest(addition, described, [blobs[diff_id] for diff_id in config.diff_ids])
     names = _names_of(entry.get("RepoTags"), config)
@@ -144,7 +144,7 @@ def _load_layer(addition: Addition, tree: ArchiveTree, diff_id: str, name: objec
         if file.read(len(GZIP)) == GZIP:
             blob = _take(addition, file)
         else:
-            blob = made_here.compressed(addition, what, diff_id, lambda sink: _copy_plain(file, sink))
+            blob = made_here.compressed(addition, what, diff_id, lambda sink: _copy_plain(addition, file, sink))
         if known is None:
             file.seek(0)
             unpack_layer(addition, what, _Unverified(file), diff_id, blob)
@@ -163,10 +163,11 @@ def _take(addition: Addition, file: IO[bytes]) -> Descriptor:
     return Descriptor(OCI_LAYER, total.digest, total.size)
 
 
-def _copy_plain(file: IO[bytes], sink: Any) -> None:
+def _copy_plain(addition: Addition, file: IO[bytes], sink: Any) -> None:
     file.seek(0)
     read = open_plain(file)
     while data := read(CHUNK):
+        addition.check()
         sink.write(data)
 
 

@@ -148,6 +148,7 @@ def parse_object(what: str, data: bytes) -> dict[str, Any]:
     """A JSON object. Raises EngineError."""
     try:
         found = json.loads(data)
+        json.dumps(found, ensure_ascii=False).encode()  # \ud800 alone is no character: nobody could print it
     except (ValueError, RecursionError):
         raise EngineError(what, "it is no JSON document") from None
     if not isinstance(found, dict):
@@ -229,7 +230,27 @@ def parse_config(what: str, data: bytes) -> ImageConfig:
         raise EngineError(what, "its rootfs.diff_ids are no digests")
     if not isinstance(fields.get("config") or {}, dict):
         raise EngineError(what, "its config is no object")
+    _check_run_settings(what, fields.get("config") or {})
     history = fields.get("history") or []
     if not isinstance(history, list) or not all(isinstance(step, dict) for step in history):
         raise EngineError(what, "its history is no list of objects")
     return ImageConfig(data, fields, diff_ids)
+
+
+def _check_run_settings(what: str, config: dict[str, Any]) -> None:
+    """Raise EngineError unless what says how it is run has the types of config.md, as far as anybody reads it."""
+    texts = {key: config.get(key) for key in ("StopSignal", "User", "WorkingDir")}
+    lists = {key: config.get(key) for key in ("Cmd", "Entrypoint", "Env", "OnBuild", "Shell")}
+    mappings = {key: config.get(key) for key in ("ExposedPorts", "Healthcheck", "Labels", "Volumes")}
+    wrong = [key for key, value in texts.items() if not isinstance(value or "", str)]
+    wrong += [key for key, value in lists.items() if not _is_list_of_texts(value or [])]
+    wrong += [key for key, value in mappings.items() if not isinstance(value or {}, dict)]
+    labels = config.get("Labels") or {}
+    if not wrong and not all(isinstance(value, str) for value in labels.values()):
+        wrong = ["Labels"]
+    if wrong:
+        raise EngineError(what, f"its {wrong[0]} has another type than it must have")
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

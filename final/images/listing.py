@@ -145,7 +145,7 @@ def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
         layer = None if step.get("empty_layer") else next(layers, None)
         known = layout.unpacked(layer) if layer else None
         created = parse_time(step.get("created"))
-        command = " ".join(str(step.get("created_by") or "").split())
+        command = printable(step.get("created_by"))
         rows.append(
             {
                 "ID": "<missing>",
@@ -153,13 +153,19 @@ def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
                 "CreatedAt": local_time(created),
                 "CreatedBy": command if no_trunc or len(command) <= WIDEST_STEP else command[: WIDEST_STEP - 1] + "…",
                 "Size": decimal_size(known.size if known else 0),
-                "Comment": str(step.get("comment") or ""),
+                "Comment": printable(step.get("comment")),
             }
         )
     if rows:
         id = store.id_of(image)
         rows[-1]["ID"] = id if no_trunc else short(id)
     return rows[::-1]
+
+
+def printable(value: object) -> str:
+    """A line of somebody else's text, without what a terminal would obey."""
+    line = " ".join(str(value or "").split())
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 # ---------------------------------------------------------------- inspect

@@ -108,7 +108,7 @@ def _load_image(addition: Addition, tree: ArchiveTree, descriptor: Descriptor) -
             with open(addition.path(blob.digest), "rb") as file:
                 unpack_layer(addition, f"archive: layer {blob.digest}", Kept(what, file, blob), diff_id, blob)
 
-    parallel.for_all(layers.items(), bring, lambda: None)
+    parallel.for_all(layers.items(), bring, addition.cancel)
     addition.put(config_data)
     described = Descriptor(manifest.media_type, addition.put(manifest.data), len(manifest.data))
     name = _name_of(descriptor, reference.nameless(digest_of(config_data)))

@@ -46,6 +46,7 @@ def pull(reference: Reference, wanted: Platform | None, progress: Progress) -> s
     changed. wanted: the platform that it must be for; None: this machine's, if there is a choice."""
     progress.say(f"{reference.target}: Pulling from {reference.path}")
     found = locate(reference, wanted)
+    store.settle()  # a killed one may have left a full disk
     known = store.named(reference.name)
     is_known = known is not None and known.origin.get("manifest", {}).get("digest") == digest_of(found.manifest.data)
     with Addition() as addition:
@@ -135,8 +136,12 @@ class _Layers:
         parallel.for_all(
             [(*pair, digest in chosen) for digest, pair in self._blobs.items()],
             lambda task: self._bring(*task),
-            self._registry.transport.cancel,
+            self._cancel,
         )
+
+    def _cancel(self) -> None:
+        self._registry.transport.cancel()
+        self._addition.cancel()
 
     def _bring(self, blob: Descriptor, diff_id: str, unpack: bool) -> None:
         has_files = not unpack or self._addition.find_layer(diff_id) is not None

@@ -8,6 +8,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch04_images.image_commands import clean_up_when_interrupted
+from final.output import without_controls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def inspect_manifest(options: Options) -> int:
     parse_manifest(f"image {found}", data, media_type)
     if options.verbose:
         print(f"{found.repository}@{digest}", file=sys.stderr)
-    sys.stdout.write(data.decode(errors="replace").rstrip("\n") + "\n")
+    print(without_controls(data.decode(errors="replace").rstrip("\n")))
     return 0
 
 

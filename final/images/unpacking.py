@@ -13,6 +13,7 @@ from final.images.layout import Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO, Any, Protocol
 
     from ch04_images.images import NewLayer
@@ -56,8 +57,9 @@ class Kept:
 class PlainBytes:
     """The plain bytes of a layer, summed up. Raises EngineError for what would only fill the disk."""
 
-    def __init__(self, what: str, source: IO[bytes], total: Digester) -> None:
+    def __init__(self, what: str, source: IO[bytes], total: Digester, check: Callable[[], None]) -> None:
         self._what = what
+        self._check = check
         self._total = total
         self._compressed = 0
         self._read = open_plain(source, self._count, DEFAULTS.total)
@@ -67,6 +69,7 @@ class PlainBytes:
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end."""
+        self._check()
         data = self._read(size)
         self._total.update(data)
         if self._total.size > ALWAYS_ALLOWED + MOST_TIMES * self._compressed:
@@ -80,7 +83,7 @@ def unpack_layer(addition: Addition, what: str, source: Source, diff_id: str, bl
 
     def fill(layer: NewLayer) -> tuple[str, Unpacked]:
         total = Verifier(what, diff_id)
-        plain = PlainBytes(what, _as_file(source), total)
+        plain = PlainBytes(what, _as_file(source), total, addition.check)
         try:
             size = unpack_plain(plain.read, layer.directory, layer=True)
         except EngineError as error:

@@ -1,6 +1,6 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import attach, image, import_tar, ipam, lifecycle, network, runtime, start
+from tests.bench import attach, image, import_tar, ipam, lifecycle, network, pull, runtime, start
 
 start.main()
 image.main()
@@ -10,3 +10,4 @@ import_tar.main()
 ipam.main()
 attach.main()
 network.main()
+pull.main()

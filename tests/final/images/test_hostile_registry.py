@@ -281,6 +281,15 @@ def test_what_it_says_does_not_reach_the_terminal_raw(store: Store, fake: FakeRe
     assert "\x1b" not in line and "\x07" not in line
 
 
+def test_what_an_image_says_does_not_reach_the_terminal_raw(store: Store, fake: FakeRegistry) -> None:
+    trick = "\x1b]0;owned\x07\x9b2J"
+    fake.add_image("x", LAYERS[:1], history=[{"created_by": trick, "comment": trick}], author=trick)
+    store("pull", f"{fake.host}/x")
+    for command in (["history", "--no-trunc"], ["image", "inspect"], ["manifest", "inspect"]):
+        said = store(*command, f"{fake.host}/x").text
+        assert not {"\x1b", "\x07", "\x9b"} & set(said)
+
+
 # ---------------------------------------------------------------- documents
 
 
@@ -369,6 +378,10 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "too many": {"rootfs": {"type": "layers", "diff_ids": [digest(b"")] * 2}},
     "a command that is none": {"rootfs": {"diff_ids": [digest(b"")]}, "config": {"Cmd": "sh"}},
     "an environment with NUL": {"rootfs": {"diff_ids": [digest(b"")]}, "config": {"Env": ["A=\0"]}},
+    "an entry point that is none": {"rootfs": {"diff_ids": [digest(b"")]}, "config": {"Entrypoint": {"a": 1}}},
+    "labels that are none": {"rootfs": {"diff_ids": [digest(b"")]}, "config": {"Labels": {"a": 1}}},
+    "ports that are none": {"rootfs": {"diff_ids": [digest(b"")]}, "config": {"ExposedPorts": ["80"]}},
+    "half a character": {"rootfs": {"diff_ids": [digest(b"")]}, "author": "\ud800"},
     "a history that is none": {"rootfs": {"diff_ids": [digest(b"")]}, "history": [1]},
 }
 
