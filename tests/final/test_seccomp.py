@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from ch07_practice.oci.document import Node
+from final.runtime import seccomp_cache
 from final.runtime.libseccomp import load_library
 from final.runtime.seccomp_filter import ARCHITECTURES, Filter
 from tests.ch07_practice.bundles import Change, Runtime
@@ -316,6 +317,43 @@ class TestUnknownCalls:
         found = python([*self.numbers, *of_x32], architectures=["SCMP_ARCH_X86", "SCMP_ARCH_X32"])
         assert found[:3] == [errno.EPERM, errno.ENOSYS, errno.ENOSYS]
         assert found[3:] == [errno.EPERM, errno.EPERM, errno.ENOSYS]
+
+
+class TestCache:
+    """Filters are kept in the runtime's directory."""
+
+    @pytest.fixture
+    def kept(self, runtime: Runtime) -> Path:
+        """The file of the filter that forbids mkdir(2)."""
+        assert mkdir(runtime, seccomp(rule(MKDIRS)))[0] == 1
+        (path,) = (runtime.root / seccomp_cache.DIRECTORY).iterdir()
+        return path
+
+    def test_a_filter_is_compiled_once(self, runtime: Runtime, kept: Path) -> None:
+        """As another one in its file shows. A profile that differs has its own."""
+        status = kept.stat()
+        assert mkdir(runtime, seccomp(rule(MKDIRS)))[0] == 1
+        assert kept.stat().st_ino == status.st_ino
+        assert mkdir(runtime, seccomp(rule(["rmdir"]))) == (0, "made")
+        (other,) = {*kept.parent.iterdir()} - {kept}
+        kept.write_bytes(other.read_bytes())
+        assert mkdir(runtime, seccomp(rule(MKDIRS))) == (0, "made")
+
+    @pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data[:20] + b"x" + data[21:], bytes.upper])
+    def test_a_damaged_file_is_written_anew(
+        self, runtime: Runtime, kept: Path, change: Callable[[bytes], bytes]
+    ) -> None:
+        good = kept.read_bytes()
+        kept.write_bytes(change(good))
+        assert mkdir(runtime, seccomp(rule(MKDIRS)))[0] == 1
+        assert kept.read_bytes() == good
+
+    def test_there_are_never_many(self, runtime: Runtime, kept: Path) -> None:
+        for number in range(seccomp_cache.MOST):
+            kept.with_name(f"{number:032x}").write_bytes(b"")
+        assert mkdir(runtime, seccomp(rule(MKDIRS)))[0] == 1, "it is still there"
+        assert mkdir(runtime, seccomp(rule(["rmdir"]))) == (0, "made")
+        assert len(list(kept.parent.iterdir())) == 1
 
 
 class Agent:
