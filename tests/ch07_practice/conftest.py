@@ -1,4 +1,4 @@
-"""The OCI runtime: as chapter 7 has it, and as `final` does."""
+"""The OCI runtime, as chapter 7 has it and as `final` does; and for real programs, the newest engine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.ch06_network.conftest import client, keeper
 from tests.ch07_practice.bundles import Runtime
 from tests.support.hosts import Host
+
+__all__ = ["client", "keeper", "runtime"]
 
 
 @pytest.fixture(params=["ch07_practice.oci", "final.runtime"])
