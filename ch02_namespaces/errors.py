@@ -42,10 +42,15 @@ class SyscallError(EngineError):
         self.errno = errno
 
 
+def one_line(text: str) -> str:
+    """A text without line breaks, nor what a terminal would obey: names of an image's files may be in it."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(text.split()))
+
+
 def warn(text: str) -> None:
     """Tell the user, in one line on standard error, of what is not as it was asked for, and stops nothing."""
     try:
-        os.write(2, os.fsencode(f"mydocker: warning: {' '.join(text.split())}\n"))
+        os.write(2, os.fsencode(f"mydocker: warning: {one_line(text)}\n"))
     except OSError:  # a full disk, a closed stream
         return
 
@@ -59,10 +64,9 @@ def report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):  # our reader has left, as in `... | head -1`
         return 141
     line = str(error) if isinstance(error, EngineError | OSError) else f"{type(error).__name__}: {error}"
-    one_line = " ".join(line.split())
     code = error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED
     try:
-        os.write(2, os.fsencode(f"mydocker: {one_line}\n"))
+        os.write(2, os.fsencode(f"mydocker: {one_line(line)}\n"))
     except OSError:  # a full disk, a closed stream: the exit code must say it all
         return code
     return code
