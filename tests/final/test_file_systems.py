@@ -109,7 +109,8 @@ class TestMaskedPaths:
             null = runtime.rootfs / "dev/null"
             plant(null)
             change = both(linux(maskedPaths=["/secret"]), without_mounts("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"))
-            fails(runtime.sh("cat /secret", change), ENGINE_FAILED, "MaskedPaths", "/dev/null")
+            run = ["run", "--bundle", str(runtime.bundle(["cat", "/secret"], change)), "box"]
+            fails(runtime.raw(*run, input=b""), ENGINE_FAILED, "MaskedPaths", "/dev/null")
             null.unlink()
 
     def test_a_link_leads_nowhere_outside(self, runtime: Runtime, tmp_path: Path) -> None:
