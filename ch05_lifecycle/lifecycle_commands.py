@@ -42,8 +42,9 @@ def stop_containers(options: Options) -> int:
 
 
 def stop_one(stored: Stored, seconds: float | None) -> None:
-    """Stop a container; seconds: its grace, None for the usual one."""
-    wanted = GRACE if seconds is None else seconds
+    """Stop a container; seconds: its grace, None for its usual one."""
+    usual = stored.settings.get("stop_timeout")
+    wanted = seconds if seconds is not None else usual if usual is not None else GRACE
     process.stop(stored, None if wanted == FOR_EVER else wanted)
 
 

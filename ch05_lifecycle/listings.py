@@ -99,6 +99,8 @@ def show_logs(options: Options) -> int:
         moment, stream, text = logs.parse(line)
         if options.since and moment < options.since:
             continue
+        if options.until and moment >= options.until:
+            break
         write_all(logs.STREAMS[stream], (f"{moment} ".encode() if options.timestamps else b"") + text)
     return 0
 
@@ -153,13 +155,15 @@ def list_processes(options: Options) -> int:
     return 0
 
 
-def since(text: str) -> str:
+def time_of(text: str) -> str:
     """For Flag.convert. Raises EngineError."""
     return parse_time(text)
 
 
-def count(text: str) -> int:
-    """For Flag.convert: a number of lines. Raises EngineError."""
+def count(text: str) -> int | None:
+    """For Flag.convert: a number of lines, or `all`. Raises EngineError."""
+    if text == "all":
+        return None
     if whole_number(text) < 0:
         raise EngineError(text, "it is negative")
     return whole_number(text)
@@ -182,8 +186,9 @@ COMMANDS = {
             Flag("-f", "--follow", help="go on until it ends"),
             Flag("-n", "--tail", value="N", convert=count, help="only the last lines"),
             Flag(
-                "--since", value="TIME", convert=since, help="only from then on: a date, or how long ago, such as 10m"
+                "--since", value="TIME", convert=time_of, help="only from then on: a date, or how long ago, such as 10m"
             ),
+            Flag("--until", value="TIME", convert=time_of, help="only what is older"),
             Flag("-t", "--timestamps", help="with the time of each line"),
         ],
         "CONTAINER",

@@ -147,7 +147,9 @@ def _lines(stream: str, data: bytes) -> bytes:
 
 def files_of(path: str) -> list[str]:
     """The files of a log, the oldest first."""
-    numbers = [int(name.removeprefix("log.")) for name in os.listdir(os.path.dirname(path)) if name[4:].isdigit()]
+    directory, name = os.path.split(path)
+    endings = [other.removeprefix(f"{name}.") for other in os.listdir(directory) if other.startswith(f"{name}.")]
+    numbers = [int(ending) for ending in endings if ending.isdigit()]
     return [f"{path}.{number}" for number in sorted(numbers, reverse=True)] + [path]
 
 

@@ -2,6 +2,7 @@
 
     containers/ID/record.json     chapter 4's: what it stands on
                   settings.json   how it was asked for; never changed
+                  changes.json    what has been changed of that since, if anything has
                   state.json      how it is; replaced whole, and by nobody but its watcher
                   log, log.1 …    what it printed
                   stopping        present if somebody stops it: it is not to be restarted
@@ -27,6 +28,7 @@ from ch05_lifecycle import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 CREATED, RUNNING, RESTARTING, EXITED = "created", "running", "restarting", "exited"
@@ -49,6 +51,10 @@ EARLIER_SETTINGS: dict[str, Any] = {"command": [], "remove": False, "restart": "
 """Of a container that chapter 4 made: it can be listed, committed and removed."""
 
 
+observer: Callable[[Stored, str, dict[str, Any]], None] | None = None
+"""Called after each thing that happens to a container: which one, what (start, die, destroy), and what more is known."""
+
+
 class GoneError(EngineError):
     """The container was removed between two looks at it."""
 
@@ -63,11 +69,17 @@ class Stored:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How it was asked for."""
+        """How it was asked for, with what has been changed since."""
         if self._settings is None:
-            path = self.record.path("settings.json")
+            path, changes = self.record.path("settings.json"), self.record.path("changes.json")
             self._settings = state.read_record(path) if os.path.exists(path) else EARLIER_SETTINGS
+            if os.path.exists(changes):
+                self._settings = {**self._settings, **state.read_record(changes)}
         return self._settings
+
+    def forget_settings(self) -> None:
+        """Read them anew when they are asked for: they may have been changed."""
+        self._settings = None
 
     @property
     def name(self) -> str:
@@ -104,6 +116,12 @@ class Stored:
         """Change some of its state. For the holder of its lock."""
         durable = not self.settings["remove"]
         state.write_record(self.record.path("state.json"), {**self._read_state(), **changes}, durable)
+        if changes.get("status") == RUNNING:
+            tell(self, "start")
+        elif "exit_code" in changes:
+            if changes.get("out_of_memory"):
+                tell(self, "oom")
+            tell(self, "die", exitCode=str(changes["exit_code"]))
 
     def is_watched(self) -> bool:
         """Whether somebody holds its lock: it runs, or is on its way up or down. Those who ask do not disturb each
@@ -137,6 +155,12 @@ class Stored:
     def is_stopping(self) -> bool:
         """Whether somebody has said so since it was started."""
         return os.path.exists(self.record.path(STOPPING))
+
+
+def tell(stored: Stored, what: str, **more: str) -> None:
+    """Something has happened to a container."""
+    if observer is not None:
+        observer(stored, what, more)
 
 
 def new_records(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -187,6 +211,7 @@ def remove(stored: Stored) -> None:
     try:
         bring_down(stored)  # what a killed watcher left goes with it
         containers.remove(stored.record, wait=True)
+        tell(stored, "destroy")
         names.release(stored.id)
     finally:
         os.close(held)

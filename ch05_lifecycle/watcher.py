@@ -140,6 +140,7 @@ def _supervise(
         begin = time.monotonic()
         code = run_once(stored, container, Pump(log_of(stored), streams).attend, started)
         started = _nothing
+        stored.forget_settings()
         if not should_restart(stored, code, count):
             return
         count, pause = (0, FIRST_PAUSE) if time.monotonic() - begin > RAN_WELL else (count + 1, pause)
@@ -220,12 +221,14 @@ def finish(stored: Stored) -> None:
     """Remove it, if it is to go when it ends (--rm). For the holder of its lock."""
     if stored.settings["remove"]:
         containers.remove(stored.record, wait=True)
+        store.tell(stored, "destroy")
         names.release(stored.id)
 
 
 def log_of(stored: Stored) -> LogWriter:
     """What writes a container's log. There may be one at a time."""
-    return LogWriter(stored.record.path("log"), LOG_BYTES, LOG_FILES)
+    most_bytes, most_files = (stored.settings.get(name) for name in ("log_bytes", "log_files"))
+    return LogWriter(stored.record.path("log"), most_bytes or LOG_BYTES, most_files or LOG_FILES)
 
 
 class Pump:

@@ -10,7 +10,7 @@ from ch06_network import cli as network_cli
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ch02_namespaces.command_line import Commands
 
@@ -22,42 +22,39 @@ def _lifecycle() -> Mapping[str, CliCommand]:
     return FullLifecycle(CREATE_FLAGS).commands()
 
 
-def _execute() -> Mapping[str, CliCommand]:
-    from final.engine import execute
+def of(module: str) -> Callable[[], Mapping[str, CliCommand]]:
+    """What imports a module when one of its commands is used, and gives its table."""
 
-    return execute.COMMANDS
+    def load() -> Mapping[str, CliCommand]:
+        found: Mapping[str, CliCommand] = __import__(module, fromlist=["COMMANDS"]).COMMANDS
+        return found
 
-
-def _list() -> Mapping[str, CliCommand]:
-    from final.engine import container_list
-
-    return container_list.COMMANDS
-
-
-def _inspection() -> Mapping[str, CliCommand]:
-    from final.engine import inspection
-
-    return inspection.COMMANDS
-
-
-def _pausing() -> Mapping[str, CliCommand]:
-    from final.engine import pausing
-
-    return pausing.COMMANDS
+    return load
 
 
 COMMANDS: Commands = {
     **network_cli.COMMANDS,
     **postponed("run create start restart", _lifecycle),
-    **postponed("exec", _execute),
-    **postponed("ps", _list),
-    **postponed("inspect", _inspection),
-    **postponed("pause unpause", _pausing),
+    **postponed("exec", of("final.engine.execute")),
+    **postponed("ps", of("final.engine.container_list")),
+    **postponed("inspect", of("final.engine.inspection")),
+    **postponed("pause unpause", of("final.engine.pausing")),
+    **postponed("stop kill rename rm", of("final.engine.ending")),
+    **postponed("events", of("final.engine.event_commands")),
+    **postponed("diff", of("final.engine.differences")),
+    **postponed("cp", of("final.engine.copying")),
+    **postponed("images rmi import tag history image", of("final.images.commands")),
+    **postponed("pull push login logout manifest save load", of("final.images.commands")),
+    **postponed("volume", of("final.engine.volume_commands")),
+    **postponed("container", of("final.engine.groups")),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Run a command line; the exit code."""
+    from final.engine import events
+
+    events.listen()
     return run_command_line(COMMANDS, arguments)
 
 

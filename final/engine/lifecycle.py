@@ -119,6 +119,7 @@ class FullLifecycle(NetworkedLifecycle):
             os.close(held)
             store.remove(stored)
             raise
+        store.tell(stored, "create")
         return stored, held
 
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:

@@ -33,6 +33,7 @@ def _freeze(options: Options, frozen: bool) -> int:
         if is_frozen(group) == frozen:
             raise EngineError(f"container {text!r}", "it is paused already" if frozen else "it is not paused")
         group.freeze(frozen)
+        store.tell(stored, "pause" if frozen else "unpause")
         print(text)
 
     for_each(options.operands, freeze)

@@ -72,3 +72,10 @@ def moment(seconds: float) -> str:
 def local_moment(seconds: float) -> str:
     """A time as lists print it."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+
+
+def print_reclaimed(size: int) -> None:
+    """The last line of what `prune` prints. size: bytes."""
+    from final.images.listing import decimal_size
+
+    print(f"Total reclaimed space: {decimal_size(size)}")
