@@ -13,24 +13,27 @@ master, slave = os.openpty()
 terminal = Terminal(interactive=False)
 terminal.master, terminal._slave = master, slave
 reader, writer = os.pipe()
-pid = os.fork()
-if pid == 0:
+def child():
+    errors = os.dup(2)
     try:
         terminal.enter(None)
         if given["becomes"]:
             os.execvp(given["becomes"][0], given["becomes"])
         controlling = os.open("/dev/tty", os.O_RDWR)
-        found = {
-            "leader": os.getsid(0) == os.getpid(),
-            "streams": [os.ttyname(stream) == os.ttyname(slave) for stream in (0, 1, 2)],
-            "controlling": os.tcgetpgrp(controlling) == os.getpgrp(),
-        }
-        os.write(writer, json.dumps(found).encode())
-    except BaseException as error:
-        os.write(writer, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
-    finally:
-        os._exit(1)
+    except BaseException:
+        os.dup2(errors, 2)
+        raise
+    found = {
+        "leader": os.getsid(0) == os.getpid(),
+        "streams": [os.ttyname(stream) == os.ttyname(slave) for stream in (0, 1, 2)],
+        "controlling": os.tcgetpgrp(controlling) == os.getpgrp(),
+    }
+    os.write(writer, json.dumps(found).encode())
+pid = fork(child)
 os.close(writer)
+"""
+STREAMS = """
+answer(json.loads(os.read(reader, 1000) or "null"))
 """
 KEYS = """
 while open(f"/proc/{pid}/comm").read().strip() == open("/proc/self/comm").read().strip():
@@ -44,7 +47,7 @@ answer([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), os.read(reader, 1000).
 
 def test_streams_and_session(sandbox: Sandbox) -> None:
     """The process leads a session of its own; its three streams are the terminal, which is the session's."""
-    found = sandbox.ask(f"{LOOK}\nanswer(json.loads(os.read(reader, 1000)))", becomes=[])
+    found = sandbox.ask(LOOK + STREAMS, becomes=[])
     wanted = {"leader": True, "streams": [True, True, True], "controlling": True}
     equal(found, wanted, "leader of a session, streams, controlling terminal")
 

@@ -27,12 +27,7 @@ def ready():
 
 report, keep = os.pipe()
 other, _ = os.pipe()
-pid = os.fork()
-if pid == 0:
-    try:
-        PatientCommand(Command(given["command"], {"PATH": "/usr/bin:/bin"}), door, ready).execute(keep)
-    finally:
-        os._exit(99)
+pid = fork(lambda: PatientCommand(Command(given["command"], {"PATH": "/usr/bin:/bin"}), door, ready).execute(keep))
 door.close()
 os.close(keep)
 while True:  # until it waits, or has gone on without waiting
