@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from final.images.addition import Addition
     from final.images.archives import ArchiveTree
     from final.images.documents import ImageConfig
+    from final.images.gzip_writer import Sink
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 18
@@ -131,7 +132,7 @@ def _load_image(addition: Addition, tree: ArchiveTree, entry: dict[str, Any]) ->
 
 def _names_of(tags: object, config: ImageConfig) -> list[str]:
     texts = tags if isinstance(tags, list) else []
-    return [reference.parse(str(text)).name for text in texts] or [reference.nameless(digest_of(config.data))]
+    return [reference.parse(str(text)).name for text in texts] or [digest_of(config.data)]
 
 
 def _load_layer(addition: Addition, tree: ArchiveTree, diff_id: str, name: object) -> Descriptor:
@@ -163,7 +164,7 @@ def _take(addition: Addition, file: IO[bytes]) -> Descriptor:
     return Descriptor(OCI_LAYER, total.digest, total.size)
 
 
-def _copy_plain(addition: Addition, file: IO[bytes], sink: Any) -> None:
+def _copy_plain(addition: Addition, file: IO[bytes], sink: Sink) -> None:
     file.seek(0)
     read = open_plain(file)
     while data := read(CHUNK):

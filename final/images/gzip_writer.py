@@ -6,7 +6,13 @@ from final.images.digest import Digester, Verifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO
+    from typing import IO, Protocol
+
+    class Sink(Protocol):
+        """What takes bytes: all of them, and it says how many that were."""
+
+        def write(self, data: bytes, /) -> int: ...
+
 
 LEVEL = 2  # of isal's 0 to 3: about zlib's 5, at several times its speed
 GZIP = 16 + 15  # zlib.h, deflateInit2(): a gzip header, and the largest window

@@ -7,7 +7,7 @@ import time
 from ch04_images import images
 from ch04_images.compression import open_plain
 from ch04_images.unpack import DEFAULTS, unpack_plain
-from final.images import changes, made_here, reference, store
+from final.images import changes, made_here, platform, store
 from final.images.addition import Addition
 from final.images.digest import digest_of
 from final.images.documents import OCI_CONFIG, OCI_LAYER, Descriptor, format_time, parse_config
@@ -42,11 +42,11 @@ def import_archive(
     with Addition() as addition:
         diff_id, blob = _bring(addition, source, check_root, progress)
         step = {"created": format_time(now), "created_by": f"{made_here.MAKER} import", "comment": comment}
-        data = made_here.encoded(made_here.config_document(config, [diff_id], now, [step]))
+        data = made_here.encoded(made_here.config_document(config, [diff_id], now, [step], platform.of_machine()))
         described = Descriptor(OCI_CONFIG, addition.put(data), len(data))
         manifest = made_here.put_manifest(addition, described, [blob])
         id = digest_of(data)
-        addition.name([name or reference.nameless(id)], parse_config("import", data), manifest)
+        addition.name([name or id], parse_config("import", data), manifest)
     store.settle()
     return id
 

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 
+from ch02_namespaces.errors import EngineError
 from ch04_images import images
 from ch04_images.pack import pack
 from final.images import layout, platform, store
@@ -21,9 +22,13 @@ from final.images.layout import Unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ch04_images.images import Image
+    from final.images.documents import ImageConfig
+    from final.images.gzip_writer import Sink
+    from final.images.platform import Platform
 
 BUFFER = 1 << 18
 MAKER = "mydocker"
@@ -34,7 +39,11 @@ def identify(image: Image) -> Image:
     with Addition() as addition:
         known = {layer.layer: diff_id for diff_id in layout.diff_ids() if (layer := layout.unpacked(diff_id))}
         diff_ids = [known.get(layer) or _sum_up(addition, layer) for layer in image.layers]
-        document = config_document(image.config, diff_ids, image.created, _history(image, diff_ids))
+        base = _base(image, diff_ids)
+        step = {"created": format_time(image.created), "created_by": MAKER}
+        history = (base.history if base else []) + [step] * (len(diff_ids) - (len(base.diff_ids) if base else 0))
+        made_for = base.platform if base else platform.of_machine()
+        document = config_document(image.config, diff_ids, image.created, history, made_for)
         id = addition.put(encoded(document))
         addition.finish()
         return _remembered(image, {**image.origin, "config": id})
@@ -64,15 +73,18 @@ def put_manifest(addition: Addition, config: Descriptor, layers: list[Descriptor
 
 
 def config_document(
-    config: dict[str, Any], diff_ids: list[str], created: int, history: list[dict[str, Any]]
+    config: dict[str, Any],
+    diff_ids: list[str],
+    created: int,
+    history: list[dict[str, Any]],
+    made_for: Platform,
 ) -> dict[str, Any]:
     """A configuration of our own: config.md."""
-    machine = platform.of_machine()
     return {
         "created": format_time(created),
-        "architecture": machine.architecture,
-        **({"variant": machine.variant} if machine.variant else {}),
-        "os": machine.os,
+        "architecture": made_for.architecture,
+        **({"variant": made_for.variant} if made_for.variant else {}),
+        "os": made_for.os,
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
         "history": history,
@@ -90,18 +102,17 @@ def _remembered(image: Image, origin: dict[str, Any]) -> Image:
     return found
 
 
-def _history(image: Image, diff_ids: list[str]) -> list[dict[str, Any]]:
-    """That of the image that it stands on, if we know it, and a step for each layer above."""
-    steps: list[dict[str, Any]] = []
-    below = 0
+def _base(image: Image, diff_ids: list[str]) -> ImageConfig | None:
+    """The configuration of the image that it stands on, if we know one whose history tells of each layer."""
+    found = None
     for other in images.every():
         if store.id_of(other) and other.layers == image.layers[: len(other.layers)]:
             config = store.config_of(other)
-            length = len(config.diff_ids)
-            if below < length <= len(diff_ids) and config.diff_ids == diff_ids[:length]:
-                below, steps = length, config.history
-    step = {"created": format_time(image.created), "created_by": MAKER}
-    return steps + [step] * (len(diff_ids) - below)
+            told = sum(not step.get("empty_layer") for step in config.history)
+            fits = config.diff_ids == diff_ids[: len(config.diff_ids)] and told == len(config.diff_ids)
+            if fits and (found is None or len(found.diff_ids) < told):
+                found = config
+    return found
 
 
 # ---------------------------------------------------------------- layers
@@ -116,7 +127,7 @@ def _sum_up(addition: Addition, layer: str) -> str:
     return total.digest
 
 
-def pack_layer(layer: str, sink: Any) -> None:
+def pack_layer(layer: str, sink: Sink) -> None:
     """The plain archive of a layer, into a sink that has write(). Raises EngineError."""
     buffered = io.BufferedWriter(_Raw(sink), BUFFER)
     pack(images.layer_directory(layer), buffered, layer=True)
@@ -126,7 +137,7 @@ def pack_layer(layer: str, sink: Any) -> None:
 class _Raw(io.RawIOBase):
     """What io.BufferedWriter needs below it."""
 
-    def __init__(self, sink: Any) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
     def writable(self) -> bool:
@@ -139,7 +150,8 @@ class _Raw(io.RawIOBase):
 def _blob_of(addition: Addition, image: Image, diff_id: str) -> Descriptor:
     """The blob of a layer, made if there is none."""
     layer = layout.unpacked(diff_id)
-    assert layer is not None
+    if layer is None:
+        raise EngineError(f"image {image.name}", "it has just been removed")
     if layer.blob and addition.has(layer.blob.digest):
         return layer.blob
     blob = compressed(
@@ -149,7 +161,7 @@ def _blob_of(addition: Addition, image: Image, diff_id: str) -> Descriptor:
     return blob
 
 
-def compressed(addition: Addition, what: str, diff_id: str, write: Any) -> Descriptor:
+def compressed(addition: Addition, what: str, diff_id: str, write: Callable[[Sink], None]) -> Descriptor:
     """Make a blob of a plain archive, which `write` writes into the sink that it gets. Raises EngineError unless it is
     that of the diff_id."""
     with addition.writing(f"gzip-of-{diff_id}") as file:

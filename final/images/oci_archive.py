@@ -111,7 +111,7 @@ def _load_image(addition: Addition, tree: ArchiveTree, descriptor: Descriptor) -
     parallel.for_all(layers.items(), bring, addition.cancel)
     addition.put(config_data)
     described = Descriptor(manifest.media_type, addition.put(manifest.data), len(manifest.data))
-    name = _name_of(descriptor, reference.nameless(digest_of(config_data)))
+    name = _name_of(descriptor, digest_of(config_data))
     addition.name([name], config, described)
     return name
 

@@ -42,6 +42,7 @@ class Progress:
             return
         with self._lock:
             if self._bars:
+                self._bars.refresh()  # what is done has no bar any more
                 self._bars.console.print(line, markup=False, highlight=False)
             else:
                 print(line, flush=True)

@@ -70,12 +70,7 @@ def parse(text: str) -> Reference:
     return Reference(host, path, tag, digest)
 
 
-def nameless(id: str) -> str:
-    """The name in the store of an image that has none: its id, which no repository can be called."""
-    return id
-
-
 def is_nameless(name: str) -> bool:
-    """Whether a name in the store is an id."""
+    """Whether a name in the store is an id, as images have it that have no name: no repository can be called so."""
     kind, _, value = name.partition(":")
     return kind == NAMELESS and len(value) == 64 and set(value) <= HEXADECIMAL

@@ -41,6 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         registry = self.server.registry
         path = urllib.parse.urlsplit(self.path).path
         registry.requests.append((self.command, self.path, dict(self.headers)))
+        registry.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         planned = registry.planned.get((self.command, path))
         if planned:
             planned.pop(0)(self)
@@ -106,6 +107,7 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         self.planned: dict[tuple[str, str], list[Answer]] = {}
         self._server = Server((address, 0), Handler)
         self._server.registry = self

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -475,15 +474,57 @@ def test_headers_without_end(store: Store, fake: FakeRegistry) -> None:
     fails(store("pull", "-q", f"{fake.host}/x"), ENGINE_FAILED, "headers")
 
 
-def uploads_elsewhere(url: str) -> Callable[[Handler], None]:
-    return status(202, Location=url)
+def push_plan(store: Store, fake: FakeRegistry, location: str) -> None:
+    """The registry has nothing yet, and sends uploads to a place."""
+    store("import", "-", f"{fake.host}/x", input=LAYERS[0])
+    for found in store.root.rglob("blobs/sha256/*"):
+        fake.plan("HEAD", blob_path("x", f"sha256:{found.name}"), *[status(404)] * 5)
+    fake.plan("POST", "/v2/x/blobs/uploads/", *[status(202, Location=location)] * 10)
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1/upload", "ftp://127.0.0.1/", "http://127.0.0.2:1/upload"])
 def test_an_upload_that_is_sent_elsewhere(store: Store, fake: FakeRegistry, url: str) -> None:
     """A push brings what may be secret: not to whom the registry's answer names without TLS."""
-    store("import", "-", f"{fake.host}/x", input=LAYERS[0])
-    fake.plan("POST", "/v2/x/blobs/uploads/", *[uploads_elsewhere(url)] * 10)
-    for found in [*store.root.rglob("blobs/sha256/*")]:
-        fake.plan("HEAD", blob_path("x", f"sha256:{found.name}"), *[status(404)] * 5)
+    push_plan(store, fake, url)
     fails(store("push", "-q", f"{fake.host}/x"), ENGINE_FAILED, "where we do not go")
+
+
+@pytest.mark.parametrize("location", ["/upload?session=a%2Fb", "../../../../upload?session=a%2Fb"])
+def test_uploads_to_a_relative_place_with_a_session(store: Store, fake: FakeRegistry, location: str) -> None:
+    """The digest is added to what the place says already; the manifest comes last."""
+    push_plan(store, fake, location)
+    fake.plan("PUT", "/upload", *[status(201)] * 5)
+    fake.plan("PUT", "/v2/x/manifests/latest", status(201))
+    assert store("push", "-q", f"{fake.host}/x").text == f"{fake.host}/x:latest"
+    *blobs, manifest = fake.paths("PUT")
+    assert manifest == "/v2/x/manifests/latest"
+    assert {path.partition("&digest=")[0] for path in blobs} == {"/upload?session=a%2Fb"}
+    sent = {digest(body) for (method, _, _), body in zip(fake.requests, fake.bodies, strict=True) if method == "PUT"}
+    assert {path.partition("&digest=")[2].replace("%3A", ":") for path in blobs} < sent
+
+
+def test_a_push_that_is_refused(store: Store, fake: FakeRegistry) -> None:
+    push_plan(store, fake, "/upload")
+    denied = json.dumps({"errors": [{"code": "DENIED", "message": "not yours"}]}).encode()
+    fake.plan("PUT", "/upload", *[lambda handler: handler.answer(403, denied)] * 5)
+    fails(store("push", "-q", f"{fake.host}/x"), ENGINE_FAILED, "not yours", "login")
+    assert not store.inspect(f"{fake.host}/x")["RepoDigests"]
+
+
+def test_an_identity_token_stands_for_the_password(store: Store, fake: FakeRegistry) -> None:
+    """What the token server hands out at login is kept in place of the password, and exchanged for tokens later."""
+    realm = bearer(f"http://{fake.host}/token")
+    answer = json.dumps({"token": "short", "refresh_token": "identity"}).encode()
+    fake.plan("GET", "/v2/", realm)
+    fake.plan("GET", "/token", lambda handler: handler.answer(200, answer))
+    login = store("login", "-u", "alice", "--password-stdin", fake.host, input=b"secret")
+    assert login.code == 0, login.error
+    entry = json.loads((store.home / ".docker/config.json").read_text())["auths"][fake.host]
+    assert entry["identitytoken"] == "identity" and "c2VjcmV0" not in entry["auth"]
+    fake.add_image("x", LAYERS[:1])
+    fake.plan("GET", "/v2/x/manifests/latest", realm)
+    fake.plan("POST", "/token", lambda handler: handler.answer(200, b'{"access_token": "later"}'))
+    assert store("pull", "-q", f"{fake.host}/x").code == 0
+    form = next(body for (method, _, _), body in zip(fake.requests, fake.bodies, strict=True) if method == "POST")
+    assert b"refresh_token=identity" in form and b"grant_type=refresh_token" in form
+    assert fake.sent("Authorization")[-1] == "Bearer later"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.final.images.fake_registry import FakeRegistry
 from tests.final.images.stores import Store, rootfs
 from tests.support.engines import increments
 from tests.support.hosts import REPOSITORY, Host
+from tests.support.terminals import Terminal
 
 pytestmark = pytest.mark.kernel
 
@@ -64,3 +66,13 @@ def test_a_loaded_image_runs(
     store("tag", f"{fake.host}/box", "box")
     assert other_store("load", input=store("save", "box").out).code == 0
     assert run(host, other_store, "box", "echo", "runs") == "runs"
+
+
+def test_bars_on_a_terminal(host: Host, store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("x", [rootfs({"f": bytes(1 << 20)})])
+    command = [sys.executable, "-m", "final.images", "pull", f"{fake.host}/x"]
+    command = ["env", "-C", str(REPOSITORY), *(f"{key}={value}" for key, value in store.environment.items()), *command]
+    terminal = Terminal(host, ["nsenter", f"--net=/proc/{os.getpid()}/ns/net", *command])
+    assert terminal.wait() == 0
+    assert b"Downloading" in terminal.screen
+    assert terminal.screen.rstrip().endswith(f"{fake.host}/x:latest".encode())
