@@ -27,11 +27,12 @@ from ch06_network.lifecycle import NetworkedLifecycle, network_parts
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.namespaces import Namespaces
+from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
 from final.engine import defaults, document, mounts, volumes
 from final.engine.image_user import ImageUser
-from final.engine.part_list import insert_after, insert_before, replace
+from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
 from final.runtime.runtime import FullRuntime
 
@@ -137,6 +138,7 @@ class FullLifecycle(NetworkedLifecycle):
         insert_before(parts, BindRoot, union)
         insert_after(parts, Namespaces, network_of(stored, options))
         replace(parts, Credentials, user_of(stored, options, described))
+        parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
         return [*parts, DieWithEngine()]
 
 

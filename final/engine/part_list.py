@@ -22,6 +22,11 @@ def replace(parts: list[Part], kind: type[Part], one: Part) -> None:
     parts[position(parts, kind)] = one
 
 
+def one_of(parts: list[Part], kind: type[Part]) -> Part:
+    """The part of this kind."""
+    return parts[position(parts, kind)]
+
+
 def position(parts: list[Part], kind: type[Part]) -> int:
     """Where the part of this kind is."""
     return next(number for number, part in enumerate(parts) if isinstance(part, kind))

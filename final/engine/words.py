@@ -25,20 +25,21 @@ def duration(seconds: float) -> str:
     if seconds < 1:
         return "Less than a second"
     if seconds < 60:
-        return _counted(int(seconds), "second")
+        return counted(int(seconds), "second")
     if seconds < 120:
         return "About a minute"
     if seconds < 3600:
-        return _counted(int(seconds // 60), "minute")
+        return counted(int(seconds // 60), "minute")
     if seconds < 5400:
         return "About an hour"
     for name, length, least in UNITS:
         if seconds >= least * length:
-            return _counted(int(seconds // length), name)
-    return _counted(int(seconds / 3600 + 0.5), "hour")
+            return counted(int(seconds // length), name)
+    return counted(int(seconds / 3600 + 0.5), "hour")
 
 
-def _counted(number: int, unit: str) -> str:
+def counted(number: int, unit: str) -> str:
+    """Such as 1 second, 2 seconds."""
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
