@@ -234,7 +234,7 @@ class TestProgramThatEnters:
         name, sleep = f"box{secrets.token_hex(8)}", "sleep 1000"
         with state_root(host.root):
             busybox.make_image()
-        host.may_stay |= {"images", "layers", "names", "events"}
+        host.may_stay |= {"images", "layers", "names", "events", "runtime"}
 
         def mydocker(line: str) -> None:
             result = host.run([sys.executable, "-m", module, *line.split()], cwd=REPOSITORY)
