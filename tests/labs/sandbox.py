@@ -47,7 +47,7 @@ exec cat
 """What PID 1 of a sandbox does. $1: the tree; $2: the directory that can be written to."""
 
 BOOT = """
-import json, os, sys
+import json, os, sys, time
 sys.path[:0], sys.path[len(sys.path):] = [sys.argv[2]], [sys.argv[3]]
 given = json.loads(sys.argv[4])
 _answer = open(sys.argv[5], "w")
@@ -65,6 +65,16 @@ def fork(work):
         finally:
             os._exit(code)
     return pid
+def end_of(pid, seconds=5):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return "it still runs"
 try:
     exec(compile(sys.argv[1], "<test>", "exec"), globals())
 except Exception as error:
@@ -153,10 +163,10 @@ class Sandbox:
 
     def ask(self, script: str, within: Sequence[str] = (), **given: Any) -> Any:
         """Run Python code that may import the tree's chapters. It finds what it is given in the dictionary `given`, and
-        calls answer() with something that JSON knows; that is returned. fork(FUNCTION) runs a function in a child, and
-        gives its pid. Raises MismatchError if it does not come to an answer.
+        calls answer() with something that JSON knows; that is returned. Raises MismatchError if it does not come to it.
 
-        within: a command that runs others, such as unshare(1), and its flags.
+        fork(FUNCTION) runs a function in a child, and gives its pid; end_of(PID) gives its exit code, -n after signal
+        n. within: a command that runs others, such as unshare(1), and its flags.
         """
         raised, value, outcome = self._ask(script, given, within)
         if raised is not None:

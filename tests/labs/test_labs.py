@@ -4,6 +4,7 @@ other task, and a task that is missing takes no points from others. Labs differ 
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import json
 import os
@@ -20,6 +21,7 @@ from tests.labs.tasks import LABS, TOP, Task, cut, mark, places, read_tasks
 from tests.support.polling import PATIENCE
 
 TASKS = read_tasks()
+OURS = {"tests", "final", *(path.name for path in TOP.glob("ch0*_*"))}
 CHAPTERS = sorted({task.chapter for task in TASKS})
 
 
@@ -103,6 +105,24 @@ def test_later_chapters_are_not_in_a_lab(tmp_path: Path) -> None:
     write_lab("02", tmp_path, read_tasks("02"))
     assert sorted(path.name for path in tmp_path.glob("ch*")) == ["ch02_namespaces"]
     assert [path for path in tmp_path.rglob("*") if "wrong" in path.name or path.name == "starter.py"] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_lab_stands_alone(chapter: str, tmp_path: Path) -> None:
+    """Whatever its chapters, its fixtures and its grader import is there."""
+    write_lab(chapter, tmp_path, read_tasks(chapter))
+    missing = []
+    for path in [*tmp_path.glob("ch*/**/*.py"), *tmp_path.glob("final/**/*.py"), *tmp_path.glob("tests/**/*.py")]:
+        for node in ast.parse(
+            path.read_text()
+        ).body:  # at the top: some tests import later chapters when they need them
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                source = tmp_path / name.replace(".", "/")
+                if name.split(".")[0] in OURS and not (source.is_dir() or source.with_suffix(".py").exists()):
+                    missing.append(f"{path.relative_to(tmp_path)}: {name}")
+    unused = {"tests/support/kill_at.py", "tests/support/networks.py"}  # of later chapters' tests alone
+    assert [line for line in missing if line.partition(":")[0] not in unused] == []
 
 
 def test_a_directory_with_files_is_left_alone(tmp_path: Path) -> None:

@@ -50,8 +50,7 @@ took = time.monotonic() - start
 left = len(os.listdir("/proc/self/fd")) - before
 if not given["runs"]:
     os.kill(pid, 9)
-code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-answer({"code": code, "heard": open(given["file"]).read().split(), "steps": steps, "took": took, "left": left})
+answer({"code": end_of(pid), "heard": open(given["file"]).read().split(), "steps": steps, "took": took, "left": left})
 """
 NUMBERS = {"TERM": "15", "INT": "2", "USR1": "10", "USR2": "12"}
 

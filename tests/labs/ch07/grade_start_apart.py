@@ -44,7 +44,7 @@ if state == "S":
         found["error"] = None
     except EngineError as failed:
         found["error"] = [str(failed), failed.exit_code]
-found["code"] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+found["code"] = end_of(pid)
 found["log"] = open(log).read().split()
 answer(found)
 """
