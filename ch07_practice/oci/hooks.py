@@ -129,8 +129,13 @@ class ContainerHooks(Part):
         self._state = state
 
     def enter(self, container: Container) -> None:
-        for hook in self._hooks:
-            hook.run(self._state(0))
+        if not self._hooks:
+            return
+        rootfs = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        os.chdir("/")  # what a program finds where it starts must not be the image's (CVE-2025-23266)
+        run_all(self._hooks, self._state(0))
+        os.fchdir(rootfs)
+        os.close(rootfs)
 
 
 def run_all(hooks: list[Hook], state: dict[str, Any]) -> None:

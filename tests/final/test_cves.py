@@ -685,6 +685,24 @@ print("found" if syscall(keyctl, SEARCH, OWN_SESSION, b"user", b"of the caller",
 """Runs a command in a session that has a key; or looks for this key. See keyctl(2)."""
 
 
+class TestHooks:
+    def test_cve_2025_23266(self, runtime: Runtime, tmp_path: Path) -> None:
+        """A hook had the image's variables, and its root file system as working directory: LD_PRELOAD could name a file
+        of it. Here it has what the document gives to hooks, and starts in /, as the host has it."""
+        seen = tmp_path / "seen"
+        hook = {"path": "/bin/sh", "args": ["sh", "-c", f"(env; pwd; ls) >> {seen}"]}
+        (runtime.rootfs / "of-the-image").touch()
+
+        def change(config: dict[str, Any]) -> None:
+            config["hooks"] = {moment: [hook] for moment in ("createRuntime", "createContainer", "poststart")}
+            config["process"]["env"] += ["LD_PRELOAD=./of-the-image", "PYTHONPATH=."]
+
+        assert runtime.sh("true", change).code == 0
+        said = seen.read_text()
+        assert said.splitlines().count("/") >= 1
+        assert not any(word in said for word in ("LD_PRELOAD", "PYTHONPATH", str(runtime.rootfs), "of-the-image"))
+
+
 class TestWhatIsKept:
     def test_keys_of_the_callers_session(self, runtime: Runtime, tmp_path: Path) -> None:
         """keyrings(7) know no namespaces, and a session is inherited: the container would have its caller's keys."""
