@@ -23,24 +23,25 @@ from ch04_images.unpack import unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO
+    from collections.abc import Mapping
+    from typing import IO, Any
 
     from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
 
 
-def commit(text: str, name: str) -> Image:
+def commit(text: str, name: str, config: Mapping[str, Any] | None = None) -> Image:
     """Make an image of a container, running or ended: the layers that it stands on, and what it has added, changed and
     deleted as one layer more. text: its id, or the beginning of it; name: the image's. Raises EngineError.
 
     Until it is done the container is in use, so that nobody removes it, and paused, so that no file changes meanwhile.
-    The configuration is that of the image that it stands on.
+    config: how the image is run; if none is given, as the one that the container stands on.
     """
     record = containers.find(text)
     held = containers.use(record)
     try:
         with Paused(record):
-            return images.create(name, lambda layer: _copy_layer(record, layer), below=_base(record))
+            return images.create(name, lambda layer: _copy_layer(record, layer), below=_base(record), config=config)
     finally:
         os.close(held)
 

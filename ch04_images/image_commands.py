@@ -143,7 +143,8 @@ def commit_container(options: Options) -> int:
 
     state.require_root()
     clean_up_when_interrupted()
-    print(commit(*options.operands).name)
+    container, name = options.operands
+    print(commit(container, name).name)
     return 0
 
 

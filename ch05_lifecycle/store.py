@@ -52,7 +52,7 @@ EARLIER_SETTINGS: dict[str, Any] = {"command": [], "remove": False, "restart": "
 
 
 observer: Callable[[Stored, str, dict[str, Any]], None] | None = None
-"""Called after each thing that happens to a container: which one, what (start, die, destroy), and what more is known."""
+"""Called after what happens to a container: which one, what it was (start, die, destroy), and what more is known."""
 
 
 class GoneError(EngineError):

@@ -157,14 +157,20 @@ def remove_damaged(name: str) -> None:
 def prune_networks(options: Options) -> int:
     """`network prune`: remove all networks that no container wants to be in."""
     state.require_root()
+    for name in prune():
+        print(name)
+    return 0
+
+
+def prune() -> list[str]:
+    """Remove them; their names."""
     network.sweep()
     wanted = {wish.network for stored in store.every() for wish in wishes.of(stored)}
-    for one in network.every():
-        if one.name not in wanted:
-            remove_network(one)
-            print(one.name)
+    unwanted = [one for one in network.every() if one.name not in wanted]
+    for one in unwanted:
+        remove_network(one)
     nat.apply()  # if whoever removed the last one was killed
-    return 0
+    return [one.name for one in unwanted]
 
 
 def connect_container(options: Options) -> int:

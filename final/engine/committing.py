@@ -1,4 +1,4 @@
-"""`commit`: a container becomes an image that runs as the container did. Book section 4.4; OCI image-spec, config.md."""
+"""`commit`: a container becomes an image that runs as it did. Book section 4.4; OCI image-spec, config.md."""
 
 from __future__ import annotations
 

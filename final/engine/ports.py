@@ -29,5 +29,7 @@ def show_ports(options: Options) -> int:
 
 
 COMMANDS = {
-    "port": CliCommand("Where on this host the ports of a container are.", [], "CONTAINER [PORT[/PROTOCOL]]", show_ports)
+    "port": CliCommand(
+        "Where on this host the ports of a container are.", [], "CONTAINER [PORT[/PROTOCOL]]", show_ports
+    )
 }

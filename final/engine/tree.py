@@ -1,4 +1,4 @@
-"""`tree`: what containers consist of, drawn: namespaces, cgroups, mounts, networks and processes. Book sections 2.1, 2.2.
+"""`tree`: what containers consist of, drawn: namespaces, cgroups, mounts, networks, processes. Book sections 2.1, 2.2.
 
 A namespace is told by its number, as /proc has it, and by who else lives there: namespaces(7).
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Kinds = Mapping[str, int]
     Branch = tuple[str, Sequence[Any]]
+
+WIDEST = 1000  # columns, where nobody sees them: nothing is cut off
 
 
 def draw(options: Options) -> int:
@@ -50,7 +52,10 @@ def print_tree(top: Branch) -> None:
             grown.add(grow(below) if isinstance(below, tuple) else Text(below))
         return grown
 
-    Console(soft_wrap=True).print(grow(top))
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDEST
+    console.print(grow(top))
 
 
 def kinds_of(one: Listed) -> Kinds:

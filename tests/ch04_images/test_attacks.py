@@ -224,7 +224,8 @@ def test_several_at_once_and_some_of_them_wrong(engine: Engine) -> None:
         images.create("one", lambda directory: 0)
         images.create("two", lambda directory: 0)
     result = engine.raw("rmi", "nosuch", "one", "nosuch2", "two")
-    assert result.out.split() == [b"one:latest", b"two:latest"]
+    removed = [line.removeprefix(b"Untagged: ") for line in result.out.splitlines() if b"Deleted" not in line]
+    assert removed == [b"one:latest", b"two:latest"]
     fails(result, ENGINE_FAILED, "'nosuch'", "'nosuch2'")
 
 

@@ -50,7 +50,7 @@ def test_what_was_added_changed_and_deleted(engine: Engine, driver: str) -> None
         rm -r /usr/sbin; mkdir /usr/sbin; echo only > /usr/sbin/one
         ln /added /hard; ln -s added /soft; mkfifo /fifo; hostname"""
     id = engine.sh(script).text
-    assert engine.raw("commit", id, "changed").text == "changed:latest"
+    assert engine.raw("commit", id, "changed").text.startswith("sha256:" if engine.is_full else "changed:latest")
     assert changes(engine, "changed") == {
         "added": "adds or changes",
         "dir/below/file": "adds or changes",
@@ -214,14 +214,18 @@ def test_commit_keeps_what_the_image_says_of_its_command(engine: Engine, driver:
     id = engine.sh("hostname").text
     engine.raw("commit", id, "own/name:V1")
     with state_root(engine.host.root):
-        assert images.find("own/name:V1").config == images.find("busybox").config
+        before, after = images.find("busybox").config, images.find("own/name:V1").config
+    if engine.is_full:  # as Docker: the container's command is the image's
+        before = {**before, "Cmd": ["sh", "-c", "hostname"]}
+    assert after == before
 
 
 def test_wrong_use(engine: Engine, driver: str) -> None:
     id = engine.sh("hostname").text
     fails(engine.raw("commit", "nosuch", "x"), ENGINE_FAILED, "nosuch")
     fails(engine.raw("commit", id, "Not Allowed"), ENGINE_FAILED, "image name")
-    fails(engine.raw("commit", id), ENGINE_FAILED, "IMAGE")
+    if not engine.is_full:  # there, an image may be without a name
+        fails(engine.raw("commit", id), ENGINE_FAILED, "IMAGE")
     fails(engine.raw("export", "nosuch"), ENGINE_FAILED, "nosuch")
 
 

@@ -83,6 +83,10 @@ def test_import_shows_progress_on_a_terminal_only(engine: Engine, rootfs: bytes,
 def test_images_lists_them(engine: Engine) -> None:
     with state_root(engine.host.root):
         images.create("team/tool:2.0", lambda directory: 1 << 20, below=images.find("busybox"))
+    if engine.is_full:  # as Docker's
+        rows = [json.loads(line) for line in engine.raw("images", "--format", "json").text.splitlines()]
+        assert [(row["Repository"], row["Tag"]) for row in rows] == [("team/tool", "2.0"), ("busybox", "latest")]
+        return
     lines = engine.raw("images").text.splitlines()
     assert lines[0].split() == ["NAME", "TAG", "LAYERS", "SIZE", "CREATED"]
     assert [line.split()[:3] for line in lines[1:]] == [["busybox", "latest", "1"], ["team/tool", "2.0", "2"]]
@@ -137,7 +141,7 @@ def test_an_archive_of_docker_save_is_recognised(engine: Engine) -> None:
 def test_a_missing_archive(engine: Engine) -> None:
     fails(engine.raw("import", "x", "/nonexistent"), ENGINE_FAILED, "/nonexistent", "No such file")
     fails(engine.raw("import", "x", "/etc"), ENGINE_FAILED)
-    fails(engine.raw("import", "x"), ENGINE_FAILED, "TARBALL")
+    fails(engine.raw("import", "x"), ENGINE_FAILED, "No such file" if engine.is_full else "TARBALL")
 
 
 def test_an_image_that_is_replaced_takes_its_layer_along(engine: Engine) -> None:
@@ -155,7 +159,7 @@ def test_layers_stay_as_long_as_somebody_needs_them(engine: Engine) -> None:
     fails(engine.raw("rmi", "busybox"), ENGINE_FAILED, id, f"rm {id}")
     assert engine.raw("commit", id, "second").code == 0
     assert engine.raw("rm", id).code == 0
-    assert engine.raw("rmi", "busybox").text == "busybox:latest"
+    assert "busybox:latest" in engine.raw("rmi", "busybox").text
     assert len(store(engine)[1]) == 2
     assert engine.raw("run", "--rm", "second", "echo", "runs").text == "runs"
     assert engine.raw("rmi", "second").code == 0
@@ -177,7 +181,7 @@ def test_an_image_cannot_be_removed_under_a_running_container(engine: Engine) ->
 
 def test_rmi_of_what_is_not_there(engine: Engine) -> None:
     fails(engine.raw("rmi", "nosuch"), ENGINE_FAILED, "nosuch")
-    fails(engine.raw("rmi", "../layers"), ENGINE_FAILED, "image name")
+    fails(engine.raw("rmi", "../layers"), ENGINE_FAILED, "image", "'../layers'")
     fails(engine.raw("rmi"), ENGINE_FAILED, "IMAGE")
 
 

@@ -60,6 +60,8 @@ class Engine:
             if self.has_networks:
                 self.flags += ["--net", "none"]  # tests of networks and of the lifecycle do without this
                 host.may_stay |= {"networks", "runtime"}
+            if self.is_full:
+                host.may_stay |= {"events", "oci", "volumes"}
             from ch04_images import busybox  # not above: the lab of an earlier chapter goes without this one
 
             with state_root(host.root):

@@ -1,0 +1,253 @@
+"""`info`, `version`, and `system df | info | prune | events`: the engine as a whole, in Docker's words."""
+
+from __future__ import annotations
+
+import os
+
+from ch02_namespaces import cgroups
+from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch04_images import images, state
+from ch05_lifecycle import store
+from final.engine import ending, event_commands, volume_commands, volumes, words
+from final.engine.container_list import LIVE, looked_at
+from final.engine.pruning import FORCE
+from final.engine.usage import layer_bytes, tree_bytes
+from final.output import FORMAT, LIST_FORMAT, print_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+API = "1.43"
+"""The version of Docker's API whose shapes the lists and documents here have."""
+USAGE = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+
+# ---------------------------------------------------------------- version and info
+
+
+def show_version(options: Options) -> int:
+    """`version`: there is no daemon, so client and server are the same program."""
+    found = version()
+    if options.format:
+        return _print_one(found, options.format)
+    for part, known in (("Client", found["Client"]), ("Server", found["Server"])):
+        print(f"{part}:")
+        for name, value in known.items():
+            if isinstance(value, str):
+                print(f" {name + ':':<18}{value}")
+    return 0
+
+
+def version() -> dict[str, Any]:
+    """All versions."""
+    import platform
+
+    from ch07_practice.oci.document import SPEC
+    from final.runtime.cli import VERSION
+
+    machine = _machine()
+    common = {"Version": VERSION, "ApiVersion": API, "Os": "linux", "Arch": machine}
+    kernel = os.uname().release
+    parts = [
+        {"Name": "Engine", "Version": VERSION, "Details": {"ApiVersion": API, "KernelVersion": kernel}},
+        {"Name": "mydocker-runtime", "Version": VERSION, "Details": {"SpecVersion": SPEC}},
+    ]
+    python = platform.python_version()
+    server = {**common, "MinAPIVersion": API, "KernelVersion": kernel, "PythonVersion": python, "Components": parts}
+    return {"Client": {**common, "PythonVersion": python, "Context": "default"}, "Server": server}
+
+
+def _machine() -> str:
+    from final.images.platform import of_machine
+
+    return of_machine().architecture
+
+
+def show_info(options: Options) -> int:
+    """`info`: what there is on this machine."""
+    state.require_root()
+    found = info()
+    if options.format:
+        return _print_one(found, options.format)
+    for name, value in found.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
+        print(f"{name}: {shown}")
+    return 0
+
+
+def _print_one(found: dict[str, Any], format: str) -> int:
+    import json
+
+    from final.template import render
+
+    print(json.dumps(found) if format == "json" else render(format, found))
+    return 0
+
+
+def info() -> dict[str, Any]:
+    """The fields of `docker info` that mean something here."""
+    containers = [one.state for one in looked_at()]
+    mounted = cgroups.hierarchies()
+    return {
+        "ID": _machine_id(),
+        "Containers": len(containers),
+        "ContainersRunning": sum(one in (store.RUNNING, store.RESTARTING) for one in containers),
+        "ContainersPaused": containers.count(words.PAUSED),
+        "ContainersStopped": sum(one not in LIVE for one in containers),
+        "Images": len({tuple(image.layers) for image in images.every()}),
+        "Driver": "overlay2",
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "none", "vxlan", "host-routes"]},
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": str(min((one.number() for one in mounted), default=1)),
+        "Runtimes": {"mydocker-runtime": {"path": "mydocker-runtime"}},
+        "DefaultRuntime": "mydocker-runtime",
+        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "KernelVersion": os.uname().release,
+        "OperatingSystem": _system(),
+        "OSType": "linux",
+        "Architecture": os.uname().machine,
+        "NCPU": os.cpu_count(),
+        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "Name": os.uname().nodename,
+        "DockerRootDir": state.place(),
+        "ServerVersion": version()["Server"]["Version"],
+        "Warnings": [],
+    }
+
+
+def _machine_id() -> str:
+    """machine-id(5); empty where there is none."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _system() -> str:
+    """os-release(5)."""
+    import platform
+
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+# ---------------------------------------------------------------- what it takes on disk
+
+
+def show_usage(options: Options) -> int:
+    """`system df`: how much room things take, and how much `prune` would give back."""
+    state.require_root()
+    print_rows([_images(), _containers(), _volumes()], USAGE, list(USAGE), options.format)
+    return 0
+
+
+def _row(kind: str, total: int, active: int, size: int, unused: int) -> dict[str, Any]:
+    from final.images.listing import decimal_size
+
+    share = f" ({round(unused / size * 100)}%)" if size else ""
+    return {
+        "Type": kind,
+        "TotalCount": str(total),
+        "Active": str(active),
+        "Size": decimal_size(size),
+        "Reclaimable": f"{decimal_size(unused)}{share}",
+    }
+
+
+def _images() -> dict[str, Any]:
+    known = {tuple(image.layers) for image in images.every()}
+    used = {tuple(stored.record.layers) for stored in store.every()}
+    sizes = {layer: tree_bytes(images.layer_directory(layer)) for layers in known for layer in layers}
+    needed = {layer for layers in used for layer in layers}
+    unused = sum(size for layer, size in sizes.items() if layer not in needed)
+    return _row("Images", len(known), len(known & used), sum(sizes.values()), unused)
+
+
+def _containers() -> dict[str, Any]:
+    sizes = [(one.state in LIVE, layer_bytes(one.stored)) for one in looked_at()]
+    unused = sum(size for lives, size in sizes if not lives)
+    return _row("Containers", len(sizes), sum(lives for lives, _ in sizes), sum(size for _, size in sizes), unused)
+
+
+def _volumes() -> dict[str, Any]:
+    used = {name for stored in store.every() for name in volumes.of(stored)}
+    sizes = {one.name: tree_bytes(one.path) for one in volumes.every()}
+    unused = sum(size for name, size in sizes.items() if name not in used)
+    return _row("Local Volumes", len(sizes), len(used & set(sizes)), sum(sizes.values()), unused)
+
+
+def prune_everything(options: Options) -> int:
+    """`system prune`: containers that do not run, networks and images that nobody needs, and volumes if asked for."""
+    from ch06_network import network_commands
+    from final.images.commands import agreed
+    from final.images.removal import prune as prune_images
+
+    state.require_root()
+    what = ["all stopped containers", "all networks not used by at least one container"]
+    what += ["all anonymous volumes not used by at least one container"] if options.volumes else []
+    what += ["all images without a container" if options.all else "all images without a name"]
+    if not options.force and not agreed(f"This will remove: {', '.join(what)}."):
+        return 0
+    removed, size = ending.prune(options.filter)
+    _print_deleted("Containers", removed)
+    _print_deleted("Networks", network_commands.prune())
+    if options.volumes:
+        names, more = volume_commands.prune(False, options.filter)
+        size += more
+        _print_deleted("Volumes", names)
+    before = _layers_bytes()
+    _print_deleted("Images", prune_images(options.all, []))
+    words.print_reclaimed(size + before - _layers_bytes())
+    return 0
+
+
+def _print_deleted(what: str, lines: list[str]) -> None:
+    if lines:
+        print(f"Deleted {what}:", *lines, "", sep="\n")
+
+
+def _layers_bytes() -> int:
+    directory = state.place("layers")
+    return tree_bytes(directory) if os.path.isdir(directory) else 0
+
+
+VERSION_COMMAND = CliCommand("Show the versions of the engine and its parts.", [FORMAT], "", show_version)
+INFO = CliCommand("Show what there is on this machine.", [FORMAT], "", show_info)
+SYSTEM_COMMANDS = {
+    "df": CliCommand("Show how much room images, containers and volumes take.", [LIST_FORMAT], "", show_usage),
+    "info": INFO,
+    "events": event_commands.COMMANDS["events"],
+    "prune": CliCommand(
+        "Remove what nobody needs.",
+        [
+            Flag("-a", "--all", help="also images with a name on which no container stands"),
+            FORCE,
+            Flag("--volumes", help="also volumes that nobody has named"),
+            Flag("--filter", value="KEY=VALUE", many=True, help="of containers and volumes only those: until, label"),
+        ],
+        "",
+        prune_everything,
+    ),
+}
+
+
+def run_system_command(options: Options) -> int:
+    """`system`, with commands of its own."""
+    return dispatch(SYSTEM_COMMANDS, options.operands, "mydocker system")
+
+
+COMMANDS = {
+    "version": VERSION_COMMAND,
+    "info": INFO,
+    "system": CliCommand("The engine: df, info, events, prune.", [], "COMMAND ...", run_system_command),
+}
