@@ -64,6 +64,14 @@ def find(name: str) -> Image:
     return _read(full, path)
 
 
+def has(name: str) -> bool:
+    """Whether there is one of this name; none has a name that is not allowed."""
+    try:
+        return os.path.exists(record_path(full_name(name)))
+    except EngineError:
+        return False
+
+
 def every() -> list[Image]:
     """All images, by name."""
     found = []

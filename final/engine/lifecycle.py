@@ -16,7 +16,7 @@ from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
 from ch03_run.container import Part
 from ch03_run.isolation import DieWithEngine, Hostname, MountNamespace
-from ch04_images import state
+from ch04_images import images, state
 from ch04_images.cli import environment_of, gives_home
 from ch04_images.rootfs import DRIVERS
 from ch04_images.user import WorkingDirectory
@@ -99,7 +99,28 @@ class FullLifecycle(NetworkedLifecycle):
             "sets_home": not gives_home([*environment_of(image), *options.env]),
             "stop_timeout": options.stop_timeout,
             "cgroup_parent": (options.cgroup_parent or "").strip("/"),
+            **dict(options.log_opt),
         }
+
+    def create(self, options: Options) -> int:
+        """`create`, on an image that is brought here if need be."""
+        self._bring_image(options)
+        return super().create(options)
+
+    def run(self, options: Options) -> int:
+        """`run`, in the same way."""
+        self._bring_image(options)
+        return super().run(options)
+
+    def _bring_image(self, options: Options) -> None:
+        """See to it that the image is here, before anything is made or a terminal changed. Raises EngineError."""
+        state.require_root()
+        self.check(options)
+        name = options.operands[0]
+        if (options.pull or "missing") != "missing" or options.platform or not images.has(name):
+            from final.engine import image_wanted  # it needs all that speaks with registries
+
+            options.operands[0] = image_wanted.name_of(name, options.pull or "missing", options.platform, options.quiet)
 
     def create_container(self, options: Options, temporary: bool) -> tuple[Stored, int]:
         """Put a container into the store, and fill its new volumes from the image. Raises EngineError."""

@@ -127,6 +127,27 @@ def new_file(path: str) -> str:
     return os.path.abspath(path)
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """A Flag.convert: one of these words."""
+
+    def convert(text: str) -> str:
+        if text not in words:
+            raise EngineError(repr(text), "it is not known", ", ".join(words))
+        return text
+
+    return convert
+
+
+def log_option(text: str) -> list[object]:
+    """For Flag.convert: max-size=SIZE or max-file=NUMBER, as the setting's name and its value. Raises EngineError."""
+    name, _, value = text.partition("=")
+    if name == "max-size":
+        return ["log_bytes", parse_size(value)]
+    if name == "max-file" and whole_number(value) > 0:
+        return ["log_files", whole_number(value)]
+    raise EngineError(repr(text), "it is not known", "max-size=10m, max-file=3")
+
+
 CREATE_FLAGS = [
     *[flag for flag in NETWORK_FLAGS if flag.option not in ("volume",)],
     Flag(
@@ -158,5 +179,10 @@ CREATE_FLAGS = [
         "--ipc", value="MODE", convert=mode_of("private", "shareable", "host", "container:"), help="whose shared memory"
     ),
     Flag("--uts", value="MODE", convert=mode_of("host"), help="whose host name"),
+    Flag("--pull", value="POLICY", convert=one_of("missing", "always", "never"), help="whether to pull the image"),
+    Flag("--platform", value="OS/ARCHITECTURE", help="what the image must be for (default: this machine)"),
+    Flag("-q", "--quiet", help="say nothing of a pull"),
+    Flag("--log-driver", value="DRIVER", convert=one_of("json-file", "local"), help="there is one kind of log"),
+    Flag("--log-opt", value="NAME=VALUE", convert=log_option, many=True, help="max-size=10m, max-file=3"),
     Flag("--stop-timeout", value="SECONDS", convert=number, help="grace that `stop` gives (default: 10)"),
 ]
