@@ -271,6 +271,7 @@ class TestRun:
 
     def test_narration_ends_when_the_user_leaves(self, keeper: Keeper) -> None:
         terminal = run(keeper, LISTENS, "--explain")
+        terminal.expect(b"\nup\r\n")  # the narration has words with "up" in them
         leave(terminal)
         keeper.raw("stop", "it")
         assert terminal.wait() == 0
