@@ -8,6 +8,7 @@ import ast
 import filecmp
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,17 @@ def test_every_chapter_has_tasks() -> None:
     counted = {chapter: len(read_tasks(chapter)) for chapter in CHAPTERS}
     assert {chapter: number for chapter, number in least.items() if counted.get(chapter, 0) < number} == {}
     assert len({task.name for task in TASKS}) == len(TASKS)
+
+
+def test_the_guides_numbers_are_right() -> None:
+    """Tasks, points and hours of each chapter, and how many tasks there are."""
+    guide = (LABS / "README.md").read_text()
+    for chapter in CHAPTERS:
+        tasks = read_tasks(chapter)
+        counted = f"{len(tasks)} | {sum(task.points for task in tasks)}"
+        (hours,) = re.findall(rf"^\| {int(chapter)}, [^|]* \| {re.escape(counted)} \| (\d+) \|", guide, re.MULTILINE)
+        assert abs(int(hours) - sum(task.minutes for task in tasks) / 60) <= 0.5
+    assert f"{len(TASKS)} tasks in all" in (TOP / "README.md").read_text()
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
