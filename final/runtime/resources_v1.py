@@ -50,6 +50,8 @@ def memory_settings(memory: Memory) -> Iterator[Setting]:
         yield Setting("memory", node["limit"], (TOGETHER, str(UNLIMITED)), optional=True)
     if memory.reservation:
         yield Setting("memory", node["reservation"], ("memory.soft_limit_in_bytes", str(memory.reservation)))
+    if memory.tcp:
+        yield Setting("memory", node["kernelTCP"], ("memory.kmem.tcp.limit_in_bytes", str(memory.tcp)), optional=True)
     if memory.swappiness is not None:
         yield Setting("memory", node["swappiness"], ("memory.swappiness", str(memory.swappiness)))
     if memory.no_killer is not None:

@@ -24,9 +24,9 @@ def amount(node: Node) -> int:
 
 
 class Memory:
-    """limit, reservation: bytes; swap: memory and swap together; swappiness, no_killer: None if not asked for.
+    """limit, reservation, tcp: bytes; swap: memory and swap together; swappiness, no_killer: None if not asked for.
 
-    kernel, kernelTCP and useHierarchy are read and have no effect: the kernel has given them up.
+    kernel and useHierarchy are read and have no effect: the kernel has given them up, as version 2 has given up tcp.
     """
 
     def __init__(self, node: Node) -> None:
@@ -35,8 +35,8 @@ class Memory:
         self.swappiness = node["swappiness"].number(most=100) if node["swappiness"] else None
         self.no_killer = node["disableOOMKiller"].flag() if node["disableOOMKiller"] else None
         self.checks_before = node["checkBeforeUpdate"].flag()
-        for name in ("kernel", "kernelTCP"):
-            amount(node[name])
+        self.tcp = amount(node["kernelTCP"])
+        amount(node["kernel"])
         node["useHierarchy"].flag()
         if self.limit > 0 and 0 < self.swap < self.limit:
             raise node["swap"].wrong("it counts memory and swap together, and is smaller than the memory limit")

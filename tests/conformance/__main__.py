@@ -35,11 +35,11 @@ def main(words: Sequence[str]) -> int:
         return 1
     names = options.only or suite.names
     results: Results = {}
-    for name in names:
-        print(f"{name} ...", file=sys.stderr)
-        with machine():
+    with machine():
+        for name in names:
+            print(f"{name} ...", file=sys.stderr)
             judged = {runtime.name: suite.judge(name, runtime, options.seconds) for runtime in map(Runtime, programs)}
-        results[name] = judged
+            results[name] = judged
     print_table(summary(results), colours={Path(program).name: COLOURS for program in programs})
     print()
     print_table(failures(results))

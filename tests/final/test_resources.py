@@ -77,6 +77,12 @@ class TestKernel:
         assert text("memory", "memory.limit_in_bytes", "memory.max") == str(64 * MIB)
         assert text("memory", "memory.soft_limit_in_bytes", "memory.low") == str(32 * MIB)
 
+    def test_buffers_of_tcp(self, runtime: Runtime) -> None:
+        """Of version 1 alone."""
+        needs("memory")
+        created(runtime, memory={"kernelTCP": 32 * MIB})
+        assert text("memory", "memory.kmem.tcp.limit_in_bytes") == str(32 * MIB)
+
     def test_swap(self, runtime: Runtime) -> None:
         needs("memory")
         created(runtime, memory={"limit": 64 * MIB, "swap": 96 * MIB})
