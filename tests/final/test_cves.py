@@ -391,11 +391,14 @@ class TestMountTargets:
         return volume
 
     def run(self, runtime: Runtime, volume: Path, source: Path, outside: Path) -> None:
-        for _ in range(ROUNDS):
-            with swapping(volume / "place", volume / "link"):
-                change = all_of(writable, bind(volume, "/vol"), bind(source, "/vol/place/new/target"))
-                script = f"cat /vol/place/secret /vol/link/secret {outside}/secret 2> /dev/null; true"
-                stays_inside(runtime.sh(script, change), outside)
+        """First with a link that stays where it is, then with one that does not."""
+        script = f"cat /vol/place/secret /vol/link/secret {outside}/secret 2> /dev/null; true"
+        link = all_of(writable, bind(volume, "/vol"), bind(source, "/vol/link/new/target"))
+        stays_inside(runtime.sh(script, link), outside)
+        place = all_of(writable, bind(volume, "/vol"), bind(source, "/vol/place/new/target"))
+        with swapping(volume / "place", volume / "link"):
+            for _ in range(ROUNDS):
+                stays_inside(runtime.sh(script, place), outside)
 
     def test_cve_2021_30465(self, runtime: Runtime, volume: Path, outside: Path, tmp_path: Path) -> None:
         """A directory on the way to a mount's target was replaced by a link after it had been checked."""
