@@ -186,6 +186,7 @@ def run_once(
     foreground: bool = False,
 ) -> int:
     """Start it, attend to it until it ends, clean up; its state says each time how it is. Its exit code."""
+    store.bring_down(stored)  # what a killed watcher left
     create(container)
     start(container)
     try:

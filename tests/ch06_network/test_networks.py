@@ -338,7 +338,7 @@ def test_two_networks_are_apart(keeper: NetKeeper) -> None:
     """Not by address, not through the other's gateway, and not through a container that is in both."""
     keeper.network("a", "--subnet", "10.1.0.0/24", "--subnet", "fd00:1::/64")
     keeper.network("b", "--subnet", "10.2.0.0/24", "--subnet", "fd00:2::/64")
-    keeper.serve("one", "--net", "a")
+    keeper.serve("one", "--net", "a", *keeper.engine.rights)
     keeper.serve("two", "--net", "b")
     keeper.box("both", "--net", "a", "--net", "b")
     assert keeper.get("both", "http://one/").text == "one" and keeper.get("both", "http://two/").text == "two"
@@ -356,7 +356,7 @@ def test_two_networks_are_apart(keeper: NetKeeper) -> None:
 def test_an_internal_network(keeper: NetKeeper, client: Host) -> None:
     keeper.network("in", "--internal")
     keeper.serve("one", "--net", "in")
-    keeper.box("two", "--net", "in")
+    keeper.box("two", "--net", "in", *keeper.engine.rights)
     keeper.serve("out", "-p", "8080:80")
     assert keeper.get("two", "http://one/").text == "one"
     assert not any(line.startswith("default") for line in routes(keeper, "two"))
