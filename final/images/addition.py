@@ -133,10 +133,16 @@ class Addition:
         return found
 
     def make_layer(self, fill: Callable[[NewLayer], tuple[str, Unpacked]]) -> Unpacked:
-        """A new layer. fill: puts the files into it; their diff_id, which is sure, and what is to be known of them."""
+        """A new layer, or, when its files turn out to be those of one in the store, that one.
+
+        fill: puts the files into it; their diff_id, which is sure, and what is to be known of them.
+        """
         with contextlib.ExitStack() as stack:
             layer = stack.enter_context(images.NewLayer())
             diff_id, made = fill(layer)
+            known = self.find_layer(diff_id)
+            if known is not None:
+                return known
             layer.keep()
             self._held.push(stack.pop_all().__exit__)
         self._new[diff_id] = self._layers[diff_id] = made

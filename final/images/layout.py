@@ -96,22 +96,33 @@ def _unpacked_path(diff_id: str) -> str:
 
 def unpacked(diff_id: str) -> Unpacked | None:
     """Where the files of a layer are; None if they are not in the store."""
+    return next(all_unpacked(diff_id), None)
+
+
+def all_unpacked(diff_id: str) -> Iterator[Unpacked]:
+    """The same, for all layers with these files: two processes may have made one each, and images stand on both."""
     try:
         with open(_unpacked_path(diff_id), "rb") as file:
             fields = json.load(file)
         blob = fields["blob"] and Descriptor(
             fields["blob"]["mediaType"], fields["blob"]["digest"], fields["blob"]["size"]
         )
-        found = Unpacked(fields["layer"], fields["size"], fields["archive"], blob)
+        found = [Unpacked(layer, fields["size"], fields["archive"], blob) for layer in fields["layers"]]
     except (OSError, ValueError, KeyError, TypeError):  # a damaged one is as good as none: the layer is unpacked again
-        return None
-    return found if os.path.isdir(state.place("layers", found.layer)) else None
+        return
+    yield from (one for one in found if os.path.isdir(state.place("layers", one.layer)))
 
 
 def remember_unpacked(diff_id: str, layer: Unpacked) -> None:
-    """Write down where the files of a layer are: they are whole."""
-    blob = layer.blob.as_json() if layer.blob else None
-    record: dict[str, Any] = {"layer": layer.layer, "size": layer.size, "archive": layer.archive, "blob": blob}
+    """Write down where the files of a layer are: they are whole. Nobody else writes it now."""
+    others = [one for one in all_unpacked(diff_id) if one.layer != layer.layer]
+    blob = layer.blob or next((one.blob for one in others), None)
+    record: dict[str, Any] = {
+        "layers": [layer.layer, *(one.layer for one in others)],
+        "size": layer.size,
+        "archive": layer.archive,
+        "blob": blob.as_json() if blob else None,
+    }
     state.write_record(_unpacked_path(diff_id), record)
 
 

@@ -37,7 +37,7 @@ MAKER = "mydocker"
 def identify(image: Image) -> Image:
     """Give an image its configuration, and so its id. Raises EngineError."""
     with Addition() as addition:
-        known = {layer.layer: diff_id for diff_id in layout.diff_ids() if (layer := layout.unpacked(diff_id))}
+        known = {one.layer: diff_id for diff_id in layout.diff_ids() for one in layout.all_unpacked(diff_id)}
         diff_ids = [known.get(layer) or _sum_up(addition, layer) for layer in image.layers]
         base = _base(image, diff_ids)
         step = {"created": format_time(image.created), "created_by": MAKER}

@@ -14,6 +14,7 @@ import pytest
 from ch02_namespaces import unionfs
 from ch04_images import images
 from final.images import store as image_store
+from tests.ch04_images.archives import END, directory, file
 from tests.final.images.fake_registry import FakeRegistry
 from tests.final.images.stores import Store, rootfs
 from tests.support.engines import ENGINE_FAILED, fails, state_root
@@ -227,6 +228,22 @@ def test_images_of_chapter_4(store: Store) -> None:
     assert store.files("kept") == {"f": b"2"}
     assert [line.split()[0] for line in chapter4(store, "images").splitlines()] == ["NAME", "kept"]
     store("rmi", "kept")
+
+
+@pytest.mark.parametrize("goes", ["first", "second"])
+def test_two_images_of_the_same_files(store: Store, goes: str) -> None:
+    """Whichever goes, the other one can still be saved. Chapter 4 makes a layer for each, ours share one."""
+    archive = directory(b"./") + file(b"f", b"1") + END
+    for name in ("first", "second"):
+        chapter4(store, "import", name, "-", input=archive)
+        store("images", "-q")  # each gets its documents
+    assert len(os.listdir(store.root / "layers")) == 2
+    store("rmi", goes)
+    (left,) = store.names()
+    assert store("save", left).code == store("save", "--format", "oci-archive", left).code == 0
+    for name in ("third", "fourth"):
+        store("import", "-", name, input=archive)
+    assert len(os.listdir(store.root / "layers")) == 2
 
 
 def test_whiteouts_come_and_go(store: Store, other_store: Store, fake: FakeRegistry) -> None:
