@@ -24,7 +24,7 @@ PROGRAM = "mydocker-runtime"
 VERSION = "0.7.0"
 GLOBAL_FLAGS = [
     Flag("--debug", help="for those who ask for more; we always say all"),
-    Flag("--systemd-cgroup", help="cgroupsPath is written in systemd's way"),
+    Flag("--systemd-cgroup", help="found out by itself: cgroupsPath is slice:prefix:name then"),
     Flag("--rootless", value="true|false|auto", help="found out by itself"),
     Flag("-v", "--version", help="print the version"),
 ]

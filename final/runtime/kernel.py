@@ -37,10 +37,11 @@ IOPRIO_CLASS_SHIFT = 13
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
 # asm/unistd.h
-_NUMBERS = {
+NUMBERS = {
     "x86_64": {"keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317},
     "aarch64": {"keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277},
-}[os.uname().machine]
+}
+_NUMBERS = NUMBERS[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,12 @@ from ch02_namespaces import cgroup_v1, cgroup_v2
 from ch02_namespaces.cgroups import Cgroup, Hierarchy, hierarchies
 from ch02_namespaces.errors import EngineError
 from ch07_practice.oci.document import Node
-from final.runtime import resources, resources_v1, resources_v2, statistics
-from final.runtime.cgroup_path import path_of
+from final.runtime import cgroup_path, resources, resources_v1, resources_v2, statistics
 from final.runtime.setting import Setting
 from final.runtime.wishes import Wishes
 from tests.ch07_practice.bundles import Change, Runtime
 from tests.support.engines import ENGINE_FAILED, fails
-from tests.support.hosts import Host
+from tests.support.hosts import REPOSITORY, Host, Result
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
@@ -479,17 +480,34 @@ class TestPath:
             ("a/b:c:d", "a/b:c:d"),
         ],
     )
-    def test_paths(self, text: str | None, path: str) -> None:
-        assert path_of(Node({"linux": {"cgroupsPath": text}}, ""), "box") == path
+    def test_paths(self, text: str | None, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cgroup_path, "SYSTEMD_RUNS", "/no/systemd")
+        assert cgroup_path.path_of(Node({"linux": {"cgroupsPath": text}}, ""), "box") == path
 
     @pytest.mark.parametrize("text", ["/", "..", "a:b:c", "a--b.slice:p:c", "a.slice:p:", ".slice:p:c", "-a.slice:b:c"])
     def test_wrong_ones(self, text: str) -> None:
         with pytest.raises(EngineError, match=r"config.json: linux.cgroupsPath"):
-            path_of(Node({"linux": {"cgroupsPath": text}}, ""), "box")
+            cgroup_path.path_of(Node({"linux": {"cgroupsPath": text}}, ""), "box")
+
+    def create_where_systemd(self, runs: bool, runtime: Runtime) -> Result:
+        """`create` with a path in systemd's way, on a machine where it runs or not."""
+        change: Change = lambda config: config["linux"].update(cgroupsPath="mydocker.slice:test:box")  # noqa: E731
+        words = runtime.words("create", "--bundle", str(runtime.bundle(SLEEP, change)), "box")
+        run = runtime.rootfs.parent / "run"
+        (run / "systemd/system" if runs else run).mkdir(parents=True)
+        words = ["unshare", "--mount", "sh", "-ec", 'mount --bind "$0" /run; exec "$@"', str(run), *words]
+        with tempfile.TemporaryFile() as said:
+            result = runtime.host.run(words, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=said)
+            said.seek(0)
+            return Result(result.code, b"", said.read())
+
+    def test_systemd_is_not_gone_past(self, runtime: Runtime) -> None:
+        words = ["linux.cgroupsPath", "mydocker.slice:test:box", "cgroupfs"]
+        fails(self.create_where_systemd(True, runtime), ENGINE_FAILED, *words)
+        assert not any(map(os.path.exists, Cgroup("mydocker.slice").directories()))
 
     def test_as_systemd_would(self, runtime: Runtime) -> None:
-        change: Change = lambda config: config["linux"].update(cgroupsPath="mydocker.slice:test:box")  # noqa: E731
-        assert runtime.create("box", SLEEP, change).code == 0
+        assert self.create_where_systemd(False, runtime).code == 0
         path = f"/proc/{runtime.state('box')['pid']}/cgroup"
         mine = [line.split(":", 2)[2] for line in Path(path).read_text().splitlines() if "name=" not in line]
         assert set(mine) == {"/mydocker.slice/test-box.scope"}
