@@ -21,8 +21,8 @@ from ch07_practice.oci.handover import give_terminal, write_pid_file
 from ch07_practice.oci.mounts import DefaultDevices, Mounts, Sources
 from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.root import BindRoot, PivotRoot, ReadOnlyRoot, RootPropagation
-from ch07_practice.oci.runtime import Runtime
-from ch07_practice.oci.state import CREATED, Kept
+from ch07_practice.oci.runtime import Runtime, run_hooks
+from ch07_practice.oci.state import CREATED, STOPPED, Kept
 
 
 class Creator(Runtime):
@@ -115,15 +115,17 @@ class Creator(Runtime):
             from ch03_run.explain import narrate
 
             narrate(container)
-        create(container)
-        assert container.process is not None
         try:
+            create(container)
+            assert container.process is not None
             if console_socket is not None:
                 give_terminal(console_socket, streams)
             pid = container.process.pid
             kept.write(pid=pid, started_by_kernel=start_time(pid))
         except BaseException:
             delete(container)
+            if container.process is not None:  # hooks may have run: those that clean up after them do so, too
+                run_hooks(config.value, "poststop", kept.state(STOPPED))
             raise
         let_go(container)
 

@@ -303,12 +303,26 @@ class TestHooks:
         assert all(told["id"] == "box" and told["annotations"] == {"org.example": "x"} for told in states.values())
 
     @pytest.mark.parametrize("moment", ["prestart", "createRuntime", "createContainer"])
-    def test_a_failing_one_undoes_create(self, runtime: Runtime, moment: str) -> None:
+    def test_a_failing_one_undoes_create(self, runtime: Runtime, tmp_path: Path, moment: str) -> None:
+        """And poststop undoes what those before it may have done."""
+        log = tmp_path / "log"
+
         def change(config: dict[str, Any]) -> None:
-            config["hooks"] = {moment: [{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]}
+            failing = {"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}
+            config["hooks"] = {moment: [failing], "poststop": [hook(log, "poststop")]}
 
         fails(runtime.create("box", SLEEP, change), ENGINE_FAILED, f"hooks.{moment}[0]", "exit code 3", "no")
         assert list(runtime.root.iterdir()) == []
+        name, state = log.read_text().split(" ", 1)
+        assert (name, json.loads(state)["status"]) == ("poststop", "stopped")
+
+    def test_none_runs_for_a_document_that_is_refused(self, runtime: Runtime, tmp_path: Path) -> None:
+        def change(config: dict[str, Any]) -> None:
+            config["hooks"] = {"poststop": [hook(tmp_path / "log", "poststop")]}
+            config["mounts"] += [{"destination": "/x", "source": "/nosuch", "options": ["bind"]}]
+
+        fails(runtime.create("box", SLEEP, change), ENGINE_FAILED, "/nosuch")
+        assert not (tmp_path / "log").exists()
 
     def test_one_that_takes_too_long(self, runtime: Runtime) -> None:
         def change(config: dict[str, Any]) -> None:
