@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container, Part
 from ch04_images import state
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ch06_network.endpoints import Endpoint
     from ch06_network.network import Network
     from ch06_network.wishes import Wish
+
+
+FORWARDING = "/proc/sys/net/ipv4/ip_forward"  # of whoever looks: here the host's /proc still, and the network our own
 
 
 class Loopback(Part):
@@ -104,6 +108,11 @@ class Endpoints(Part):
                 connect(endpoint, namespace)
         finally:
             os.close(namespace)
+
+    def enter(self, container: Container) -> None:
+        """A container in two networks is no way from one to the other. A new network namespace begins with what the
+        first one of the machine has: devinet.c of the kernel, ip-sysctl.rst on devconf_inherit_init_net."""
+        syscalls.write_file(FORWARDING, "0")
 
     def cleanup(self, container: Container) -> None:
         self._leave()
