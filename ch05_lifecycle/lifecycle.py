@@ -173,6 +173,7 @@ class Lifecycle:
                 raise EngineError(f"container {text!r}", "it is removed when it stops (--rm)", "`run` it again")
             stop_one(stored, options.time)
             start_in_background(stored, self.build)
+            store.tell(stored, "restart")
             print(text)
 
         for_each(options.operands, restart)

@@ -50,8 +50,10 @@ COMMANDS: Commands = {
     **postponed("completion", of("final.engine.completion")),
     **postponed("diff", of("final.engine.differences")),
     **postponed("cp", of("final.engine.copying")),
-    **postponed("images rmi import tag history image", of("final.images.commands")),
-    **postponed("pull push login logout manifest save load", of("final.images.commands")),
+    **postponed("top", of("final.engine.processes")),
+    **postponed("attach", of("final.engine.attaching")),
+    **postponed("images history login logout manifest load", of("final.images.commands")),
+    **postponed("pull push save import tag rmi image network", of("final.engine.announced")),
     **postponed("volume", of("final.engine.volume_commands")),
     **postponed("container", of("final.engine.groups")),
 }

@@ -64,11 +64,10 @@ def every_command() -> Iterator[tuple[tuple[str, ...], CliCommand, list[str]]]:
 
 def tables() -> dict[str, Commands]:
     """The commands that have commands of their own."""
-    from ch06_network.network_commands import NETWORK_COMMANDS
+    from final.engine.announced import IMAGE_COMMANDS, NETWORK_COMMANDS
     from final.engine.groups import container_commands
     from final.engine.system import SYSTEM_COMMANDS
     from final.engine.volume_commands import VOLUME_COMMANDS
-    from final.images.commands import IMAGE_COMMANDS
 
     return {
         "container": container_commands(),

@@ -32,7 +32,12 @@ def execute_command(options: Options) -> int:
     """`exec`: one more process in a container; its exit code."""
     state.require_root()
     options.env[:0] = [line for lines in options.env_file for line in lines]
-    return execute.execute_in(store.find(options.operands[0]), options.operands[1:], options, parts_of)
+    stored, argv = store.find(options.operands[0]), options.operands[1:]
+    store.tell(stored, f"exec_start: {' '.join(argv)}")
+    code = execute.execute_in(stored, argv, options, parts_of)
+    if not options.detach:
+        store.tell(stored, "exec_die", exitCode=str(code))
+    return code
 
 
 def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:

@@ -1,0 +1,79 @@
+"""Commands for images and networks, written down as events when they have succeeded."""
+
+from __future__ import annotations
+
+from ch02_namespaces.command_line import CliCommand, Options, dispatch
+from ch06_network.network_commands import NETWORK_COMMANDS as NETWORKS
+from final.engine import events
+from final.images.commands import COMMANDS as IMAGES
+from final.images.commands import IMAGE_COMMANDS as IMAGE_GROUP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Names = Callable[[list[str]], list[str]]
+
+
+def announced(command: CliCommand, kind: str, action: str, names: Names) -> CliCommand:
+    """A command that is an event. names: which of its operands say what it has happened to."""
+
+    def execute(options: Options) -> int:
+        code = command.execute(options)
+        for name in names(options.operands):
+            events.record(kind, action, name, {"name": name})
+        return code
+
+    return CliCommand(command.summary, command.flags, command.operands, execute)
+
+
+def _all(operands: list[str]) -> list[str]:
+    return operands
+
+
+def _last(operands: list[str]) -> list[str]:
+    return operands[-1:]
+
+
+IMAGE_EVENTS: dict[str, tuple[str, Names]] = {
+    "pull": ("pull", _all),
+    "push": ("push", _all),
+    "save": ("save", _all),
+    "import": ("import", _last),
+    "tag": ("tag", _last),
+    "rmi": ("delete", _all),
+    "rm": ("delete", _all),
+}
+NETWORK_EVENTS: dict[str, tuple[str, Names]] = {
+    "create": ("create", _all),
+    "rm": ("destroy", _all),
+    "remove": ("destroy", _all),
+    "connect": ("connect", lambda operands: operands[:1]),
+    "disconnect": ("disconnect", lambda operands: operands[:1]),
+}
+
+
+def of_group(group: dict[str, CliCommand], kind: str, known: dict[str, tuple[str, Names]]) -> dict[str, CliCommand]:
+    """A table with those commands of it announced that are events."""
+    return {
+        name: announced(command, kind, *known[name]) if name in known else command for name, command in group.items()
+    }
+
+
+def run_image_command(options: Options) -> int:
+    """`image`, with commands of its own."""
+    return dispatch(IMAGE_COMMANDS, options.operands, "mydocker image")
+
+
+def run_network_command(options: Options) -> int:
+    """`network`, with commands of its own."""
+    return dispatch(NETWORK_COMMANDS, options.operands, "mydocker network")
+
+
+IMAGE_COMMANDS = of_group(IMAGE_GROUP, "image", IMAGE_EVENTS)
+NETWORK_COMMANDS = of_group(NETWORKS, "network", NETWORK_EVENTS)
+COMMANDS = {
+    **of_group(IMAGES, "image", IMAGE_EVENTS),
+    "image": CliCommand("Images: ls, inspect, prune, …", [], "COMMAND ...", run_image_command),
+    "network": CliCommand("Networks: create, ls, inspect, rm, connect, …", [], "COMMAND ...", run_network_command),
+}

@@ -1,0 +1,26 @@
+"""`attach`, also to look on only."""
+
+from __future__ import annotations
+
+from ch02_namespaces.command_line import CliCommand, Flag, Options
+from ch04_images import state
+from ch05_lifecycle import attach, store
+
+
+def attach_to_container(options: Options) -> int:
+    """`attach`: look at a container and, without --no-stdin, type into it; its exit code."""
+    state.require_root()
+    stored = store.find(options.operands[0])
+    if options.no_stdin:
+        stored.settings.update(interactive=False, tty=False)  # for this command: nothing of ours is read
+    return attach.attach(stored)
+
+
+COMMANDS = {
+    "attach": CliCommand(
+        "Look at a container and type into it; ctrl-p ctrl-q leaves.",
+        [Flag("--no-stdin", help="look at it only")],
+        "CONTAINER",
+        attach_to_container,
+    )
+}
