@@ -1,4 +1,4 @@
-"""`python3 -m ch07_practice.counter.load HOST PORT`: ask the counter 5,000 times on 8 connections; is each answer right?
+"""`python3 -m ch07_practice.counter.load HOST PORT`: ask the counter 5,000 times on 8 connections; is all of it right?
 
 Each number must be given once, from the first to the last: else a request was lost, or two were counted as one.
 """

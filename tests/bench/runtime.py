@@ -1,7 +1,8 @@
 """OCI runtimes beside each other, on the same bundle: ours, runc, crun.
 
-The whole life by one command, `run`; and command by command, as an engine calls them, with what stays in memory between
-`create` and `start`, when the container's process is still the runtime's program.
+The whole life by one command, `run`, with a filter of system calls and without; and command by command, as an engine
+calls them, with what stays in memory between `create` and `start`, when the container's process is still the runtime's
+program.
 
 crun refuses a machine that has cgroups of both versions (hybrid): so all three measure where version 2 is hidden.
 """
@@ -19,12 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.cgroups import hierarchies
 from ch03_run.launcher import write_launcher
 from ch04_images import busybox
+from final.engine.seccomp_profile import default_profile
 from tests.bench.hyperfine import compare
 from tests.bench.image import make_bundle
 from tests.bench.wiring import milliseconds, missing, report
@@ -69,24 +72,31 @@ def main() -> None:
         stack.enter_context(mock.patch.dict(os.environ, MYDOCKER_ROOT=str(top / "state")))
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         stack.enter_context(cgroups_of_one_version())
-        short, long = make_bundle(top / "short", busybox.make_image()), top / "long"
-        shutil.copytree(short, long, symlinks=True)
-        config = json.loads((long / "config.json").read_text())
-        config["process"]["args"] = ["sleep", "1000"]
-        (long / "config.json").write_text(json.dumps(config))
+        short = make_bundle(top / "short", busybox.make_image())
+        filtered = variant(short, lambda config: config["linux"].update(seccomp=default_profile([])))
+        long = variant(short, lambda config: config["process"].update(args=["sleep", "1000"]))
         program = str(top / "mydocker-runtime")
         write_launcher("final.runtime", program)
         programs = [program, *filter(shutil.which, ("runc", "crun"))]
         runtimes = [Runtime(program, top) for program in programs]
-        compare(
-            "run a bundle",
-            {runtime.name: runtime.command("run", "--bundle", str(short), "bench") for runtime in runtimes}
-            | {"a Python that does nothing": [os.path.realpath(sys.executable), "-IS", "-c", "pass"]},
-        )
+        nothing = {"a Python that does nothing": [os.path.realpath(sys.executable), "-IS", "-c", "pass"]}
+        for title, bundle in (("run a bundle", short), ("run a bundle with Docker's filter of system calls", filtered)):
+            whole = {runtime.name: runtime.command("run", "--bundle", str(bundle), "bench") for runtime in runtimes}
+            compare(title, whole | nothing)
         peaks = {runtime.name: peak(runtime.command("run", "--bundle", str(short), "bench")) for runtime in runtimes}
         measured = measure(runtimes, str(long))
     rows = [row(name, steps, peaks[name]) for name, steps in measured.items()]
     report("runtime", f"a bundle's life in commands, {ROUNDS} times; medians", rows, measured)
+
+
+def variant(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The same bundle with another document."""
+    config = json.loads((bundle / "config.json").read_text())
+    config["root"]["path"] = str(bundle / "rootfs")
+    change(config)
+    directory = Path(tempfile.mkdtemp(dir=bundle.parent))
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
 
 
 @contextlib.contextmanager

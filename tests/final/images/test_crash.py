@@ -128,6 +128,22 @@ def test_many_at_once(store: Store, fake: FakeRegistry) -> None:
         assert store.files(name)["own"] == b"%d" % number
 
 
+def test_many_loads_at_once(store: Store, other_store: Store, tmp_path: Path) -> None:
+    """Archives with several images each, and layers in common: nobody waits for the other for ever."""
+    for number in range(3):
+        store("import", "-", f"i{number}", input=rootfs({"f": b"%d" % number}))
+    archives = []
+    for order in (["i0", "i1", "i2"], ["i2", "i1", "i0"], ["i1", "i2"]):
+        archives.append(tmp_path / "-".join(order))
+        store("save", "-o", str(archives[-1]), *order)
+    running = [other_store.spawn("load", "-q", "-i", str(archives[number % 3])) for number in range(9)]
+    for process in running:
+        out, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0 and err == b"" and out
+    for number in range(3):
+        assert other_store.files(f"i{number}") == {"f": b"%d" % number}
+
+
 def test_two_names_at_once(store: Store) -> None:
     """save to load in a pipe, on one store."""
     store("import", "-", "x", input=LAYERS[0])
