@@ -77,10 +77,12 @@ def copy_up_directory(union: Union, path: str, branch: int) -> Directory:
 def _copy_entry(union: Union, entry: Entry, directory: Directory, branch: int, with_data: bool = True) -> None:
     """Copy one entry, without what a directory contains, into the branch's part of a directory.
 
+    with_data: whether a regular file's content is copied, too. copy_object() makes the copy, discard() removes.
     Nobody may ever see half a copy: it is built as TEMPORARY (what a crash has left of that name goes first) and then
     renamed. A whiteout of its name in the branch goes after that; a directory which that has hidden becomes opaque
     before. The times of the directory stay, as nothing has changed in it to users; and the copy keeps the inode number
-    of an entry from a lower branch. Raises OSError. Source: rename(2), overlayfs.rst.
+    of an entry from a lower branch (keep_number). Raises OSError. Source: rename(2), overlayfs.rst.
+    Example: of `a` in branch 1, where branch 0 has `.wh.a`, branch 0 has a copy afterwards, and `.wh.a` no more.
     """
     parent = branch_directory(directory, branch)
     times = os.fstat(parent)

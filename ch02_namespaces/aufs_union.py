@@ -158,6 +158,7 @@ class Union:
 
         Returns the entry or None, and the number of the lowest branch in which an entry of this name can be
         seen: the one with the entry or the whiteout, otherwise the directory's bottom.
+        Example: with `.wh.a` in branch 0, `a` and `b` in branch 1, `a` is (None, 0) and `b` is (its entry, 1).
         """
         for layer in directory.layers:
             branch, parent = layer
@@ -213,7 +214,8 @@ class Union:
         """List a directory, merged: triples of name, file type (an S_IF… value, 0 if unknown), inode number.
 
         Every name once, from the topmost branch that has it; without whiteouts and what they hide, and without
-        "." and "..".
+        "." and "..". The inode number is the one that users see: number(). Nothing stays open. Raises OSError.
+        Example: with `.wh.a` and `b` in branch 0, `a`, `b` and `c` in branch 1, it lists `b` and `c`.
         """
         hidden: set[str] = set()
         for _, layer in directory.layers:

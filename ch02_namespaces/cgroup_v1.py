@@ -21,8 +21,9 @@ UNLIMITED = -1
 def settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
     """The limits as (controller, file, value), to be written in this order; nothing for one that is None.
 
-    Controllers go by their version 2 names ("io" for blkio). Memory comes before memory and swap together, which is
-    never the smaller one; cpus is a quota of CPU_PERIOD; pids -1 is "max"; a rate is a line "MAJOR:MINOR RATE".
+    Controllers go by their version 2 names ("io" for blkio). Memory comes before memory and swap together
+    (swap_total), which is never the smaller one; cpus is a quota of CPU_PERIOD; pids -1 is "max"; io_weight is BFQ's
+    (blkio.bfq.weight); a rate is a line "MAJOR:MINOR RATE".
     Example: memory=64 << 20 gives ("memory", "memory.limit_in_bytes", "67108864"), and twice as much for
     "memory.memsw.limit_in_bytes". Raises OSError for a device that is missing. Source: cgroup-v1 in the kernel's docs.
     """

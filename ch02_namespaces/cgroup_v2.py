@@ -21,8 +21,9 @@ UNLIMITED = -1
 def settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
     """The limits as (controller, file, value), to be written in this order; nothing for one that is None.
 
-    memory.swap.max counts swap alone, and takes "max" for what has no limit, as pids.max does; cpu.max has quota and
-    period in one line, in microseconds; a rate is a line "MAJOR:MINOR rbps=RATE" (wbps for writing) of io.max.
+    memory.swap.max counts swap alone (swap_total is both), and takes "max" for what has no limit, as pids.max does;
+    cpu.weight is weight_of_shares(); cpu.max has quota and period in one line, in microseconds; io_weight is io.weight;
+    a rate is a line "MAJOR:MINOR rbps=RATE" (wbps for writing) of io.max.
     Example: cpus=0.5 gives ("cpu", "cpu.max", "50000 100000"). Raises OSError for a device that is missing.
     Source: cgroup-v2.rst in the kernel's docs, "Controllers".
     """

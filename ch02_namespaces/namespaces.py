@@ -219,6 +219,7 @@ def write_id_maps(pid: int | str, uid_map: str, gid_map: str) -> None:
 
     Each map has lines `inside outside count`. An ordinary user may map its own id only, and must deny
     setgroups(2) first: else a process could leave a group that forbids it something.
+    Example: by write_id_maps(pid, "0 1000 1", "0 1000 1"), root inside is the user 1000 outside.
     Raises SyscallError; EPERM for a map that we may not write, or a second one.
     """
     if os.geteuid() != 0:

@@ -28,9 +28,11 @@ def mount_overlay(lowers: Sequence[str], target: str, upper: str | None = None, 
     """Show `lowers`, and `upper` on top of them, as one tree at `target`; without `upper` it is read-only.
 
     upper takes all changes; work is an empty directory that the kernel needs, on the same file system as upper.
-    Relative names start at the current directory.
-    Example: mount_overlay(["/b", "/a"], "/mnt", upper="/c", work="/w").
-    Raises EngineError for none or more than 500 lower layers, SyscallError (mount) for all that the kernel refuses.
+    Relative names start at the current directory. What does not fit into a PAGE of options, or has characters in it
+    that mean something there (SPECIAL), is mounted by short names.
+    Example: mount_overlay(["/b", "/a"], "/mnt", upper="/c", work="/w"); where both have a file, that of /b shows.
+    Raises EngineError for none or more than 500 lower layers and for one that is no directory, SyscallError (mount) for
+    all that the kernel refuses.
     """
     if not lowers or len(lowers) > MOST_LAYERS:
         raise EngineError("overlay", f"{len(lowers)} lower layers", f"the kernel takes 1 to {MOST_LAYERS}")

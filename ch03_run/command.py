@@ -82,8 +82,9 @@ def find_command(name: bytes, path: bytes) -> bytes:
     """The file that a command's name means: itself if it has a slash, else the first in the directories of `path`.
 
     path: directories joined by ":", an empty one is the current directory. Only a regular file that may be executed
-    counts. Raises EngineError with exit code 127 when there is none, 126 when there are only files that can't be
-    executed: the codes of a POSIX shell. Source: execvp(3), "Special semantics".
+    counts. Raises EngineError with exit code 127 when there is none (it tells name and path), 126 when there are only
+    files that can't be executed: the codes of a POSIX shell. Source: execvp(3), "Special semantics".
+    Example: find_command(b"sh", b"/nowhere:/bin") is b"/bin/sh"; b"./sh" is not looked for in there.
     """
     directories = path.split(b":") if name else []
     candidates = [name] if b"/" in name else [os.path.join(entry or b".", name) for entry in directories]

@@ -118,7 +118,8 @@ def create(container: Container) -> None:
     (joined ones are the parts' too) and runs _child(); each side closes the ends that it does not use. When all parts
     are attached it is told ATTACHED, and answers READY, or reports what failed inside.
     Raises EngineError that names the part, the call and the reason; everything done so far is undone then, also the
-    half of the part that failed.
+    half of the part that failed: _prepared tells delete() what there is.
+    Example: with the parts A and B: A.prepare, B.prepare, spawn, A.attach, B.attach, ATTACHED, READY.
     """
     try:
         for part in container.parts:
@@ -179,6 +180,7 @@ def delete(container: Container) -> None:
 
     Only parts in `_prepared` are cleaned up, each once. One failure does not stop the rest, whatever it is; the
     EngineError at the end names them all: `cleanup: why; why`.
+    Example: with A and B prepared: the process is killed, B.cleanup, A.cleanup, also if B.cleanup fails.
     """
     failures = []
     if container.process is not None:
@@ -213,7 +215,8 @@ def _child(container: Container) -> int:
 
     _go tells ATTACHED and START; _report takes READY when all parts have entered, or FAILED and the marshalled record
     of an error, whatever it is. The ends of the engine's side are closed first: else its death would not end the file.
-    The command keeps the report's end until it is executed.
+    The command keeps the report's end until it is executed; from ATTACHED to there, we are not dumpable: ptrace(2).
+    Example: with the parts A and B: ATTACHED, A.enter, B.enter, READY, START, command.execute(the report's end).
     """
     container._go.close_writer()
     container._report.close_reader()

@@ -126,6 +126,7 @@ def would_be_lost(pid: int, number: int) -> bool:
     /proc/PID/status has a mask of each kind, SigCgt, SigIgn and SigBlk, where signal n is bit n-1.
     The C library blocks all signals for the moment of a fork, so blocked means: still blocked after a while. And a
     process in sigwait(3) shows the signal as not blocked; the place where it sleeps tells: proc_pid_wchan(5).
+    Example: SIGTERM (number 15) to a `sleep 100` as PID 1 is lost; to a shell with `trap … TERM` it is not.
     """
     end = time.monotonic() + MOMENT
     while time.monotonic() < end:

@@ -29,7 +29,8 @@ class Resources(Part):
         Groups that killed engines left below the parent are swept before. What is made is kept in self.cgroup at once,
         so that cleanup() finds it if something fails later. The process is born in it where the kernel can do so
         (container.birth_cgroup), and joins elsewhere (open_doors). Without a usable hierarchy: _do_without().
-        Raises EngineError, SyscallError.
+        Raises EngineError, SyscallError. Source: cgroups(7).
+        Example: for the container x with pids=100, /sys/fs/cgroup/mydocker/x/pids.max is 100, on version 2.
         """
         parent = default_parent()
         usable = usable_hierarchies(parent)

@@ -73,7 +73,7 @@ class Terminal(Part):
         """Make the slave the controlling terminal of a session of our own, and our three streams.
 
         Keys such as Ctrl-C become signals for the session that a terminal belongs to: setsid(2), TIOCSCTTY(2const).
-        Raises SyscallError.
+        Raises SyscallError. Example: afterwards os.ttyname(0) is the slave's, and os.getsid(0) is os.getpid().
         """
         syscalls.setsid()
         syscalls.set_controlling_terminal(self._slave)

@@ -36,6 +36,7 @@ def commit(text: str, name: str, config: Mapping[str, Any] | None = None) -> Ima
 
     Until it is done the container is in use, so that nobody removes it, and paused, so that no file changes meanwhile.
     config: how the image is run; if none is given, as the one that the container stands on.
+    Example: commit("3f2a", "mine") of a container on the layers ["1f"] is an image with the layers ["1f", a new one].
     """
     record = containers.find(text)
     held = containers.use(record)

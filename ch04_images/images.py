@@ -258,7 +258,8 @@ def _sweep() -> None:
     and records whose names end in UNFINISHED. For the holder of the lock of `images`.
 
     A layer that somebody fills is locked, and stays. If a container's record is damaged, nobody knows which layers it
-    needs: then no finished one is removed. Raises EngineError.
+    needs: then no finished one is removed. Raises EngineError. Source: flock(2).
+    Example: of the layers 1f, which an image names, 2e, which a container names, 3d and 4c.new, 1f and 2e are left.
     """
     needed = {id for image in every() for id in image.layers}
     needed |= {id for container in containers.every() for id in container.layers}

@@ -93,7 +93,9 @@ class Overlay(Part):
     def enter(self, container: Container) -> None:
         """Mount the union at the record's `rootfs`: its layers, which are told the lowest first, below its own `upper`.
 
+        Its `upper` and `work` are in the container's directory (record.path), the layers in state.place("layers").
         Afterwards the process may stand anywhere. Raises EngineError, SyscallError. Source: unionfs.mount_overlay.
+        Example: of record.layers ["1f", "2e"], it is the file of 2e that shows where both have one.
         """
         os.chdir(state.place("layers"))  # with short names many layers fit into the one page that mount(2) takes
         record = self.directory.record
@@ -200,6 +202,7 @@ class PivotRoot(Part):
 
         MNT_DETACH lets go of the old root though it is in use. At the end, nothing can be imported (sys.meta_path).
         Raises SyscallError. Source: pivot_root(2), the example "pivot_root(\".\", \".\")" of its NOTES.
+        Example: afterwards /proc/self/mountinfo has no mount of the host, and os.getcwd() is "/".
         """
         os.chdir(self.directory.record.path("rootfs"))
         syscalls.pivot_root(".", ".")  # the man page's way without a directory for the old root, which lies on top now

@@ -120,6 +120,7 @@ def write_record(path: str, record: dict[str, Any], durable: bool = True) -> Non
     A file in the same directory is written, synced if durable, and renamed; its name ends in `.new`, and no two
     processes use the same. Whatever fails, it does not stay. The text is json_of() and a newline, in UTF-8.
     Raises EngineError for what the system refuses. Sources: rename(2), fsync(2).
+    Example: after write_record("/r.json", {"a": 1}) the file is {"a": 1} and a newline, and /r.json.77.new is no more.
     """
     temporary = f"{path}.{os.getpid()}.new"
     try:

@@ -97,6 +97,7 @@ class Volumes(Sources):
         sources is made first (Sources). Read-only is an attribute of the copy, and so is that it is private.
 
         Raises EngineError, SyscallError; what is in self._trees then, cleanup() closes. Source: open_tree(2).
+        Example: for `-v /srv:/data:ro` a descriptor of a private, read-only mount of /srv that is nowhere yet.
         """
         super().prepare(container)
         for volume in self.volumes:
@@ -107,7 +108,9 @@ class Volumes(Sources):
 
     def enter(self, container: Container) -> None:
         """Attach each copy at its target, which is made where it is missing: a directory for a directory, an empty file
-        for a file. / is the container's root here. All descriptors are closed. Raises EngineError. move_mount(2)."""
+        for a file. / is the container's root here. All descriptors are closed. Raises EngineError. move_mount(2).
+
+        Example: for `-v /srv:/data:ro`, what /srv is on the host is seen at /data."""
         for volume, tree in zip(self.volumes, self._trees, strict=True):
             make = inside.make_directory if stat.S_ISDIR(os.fstat(tree).st_mode) else inside.make_file
             target = make(volume.target)

@@ -43,6 +43,7 @@ class JoinNamespaces(Part):
 
         That it runs (open_process) is seen before and after: only then the number has meant it all the time. Pidfds are
         closed again. Raises EngineError, also for one that has just ended. Sources: setns(2), namespaces(7).
+        Example: for PID 1 with the number 77, descriptors of /proc/77/ns/…, that of mnt at the end.
         """
         pidfd = open_process(self.stored)
         pid = self.stored.state()["pid"]

@@ -119,7 +119,11 @@ class LogWriter:
 
     def _rotate(self) -> None:
         """Make room for a new file: PATH becomes PATH.1, that becomes PATH.2, and so on, up to self._most_files in all;
-        the oldest goes. Those that are not there yet are passed over; where one file is all, it goes."""
+        the oldest goes. Those that are not there yet are passed over; where one file is all, it goes.
+
+        Example: of log, log.1 and log.2, with 3 files in all, log.1 (it was log) and log.2 (it was log.1) are left.
+        Raises OSError. Source: rename(2).
+        """
         if self._most_files == 1:
             os.unlink(self._path)
             return

@@ -37,6 +37,7 @@ def _pidfd_of(known: dict[str, Any]) -> int | None:
     there is no process with its pid, or because that is another one (start_time). None of these leaves a descriptor.
 
     The caller closes it. What the state has: status, pid, started_by_kernel. Source: pidfd_open(2).
+    Example: for {"status": "running", "pid": 77, "started_by_kernel": 5} a pidfd of 77, if that has start_time 5.
     """
     if known["status"] != store.RUNNING:
         return None
@@ -105,9 +106,11 @@ def stop(stored: Stored, seconds: float | None) -> None:
 def _stop(stored: Stored, seconds: float | None) -> None:
     """What stop() does, as long as somebody watches the container. Raises GoneError if it is removed meanwhile.
 
-    It is marked as stopping before it gets its signal, so that no policy starts it again. One without a process (it is
-    on its way up or down) is looked at again after a MOMENT. With 0 seconds it is killed at once. At the end, its
-    watcher has cleaned up: wait_for_end().
+    It is marked as stopping before it gets its signal (settings["stop_signal"]), so that no policy starts it again. If
+    it has not ended so many seconds later, it is killed; with 0 it is killed at once, with None never. One without a
+    process (_pidfd_of) is on its way up or down: it is looked at again after a MOMENT. At the end, its watcher has
+    cleaned up: wait_for_end(). Source: pid_namespaces(7).
+    Example: with 10 seconds, SIGTERM now, and SIGKILL in 10 seconds if it is still there.
     """
     while stored.is_watched():
         stored.mark_stopping()

@@ -60,6 +60,7 @@ def in_background(work: Callable[[Callable[[], None]], None], keep: Iterable[int
 
     _be_in_background() does it in there: its end of a pipe is closed when the work has started, or carries the
     marshalled arguments of an EngineError. Raises that, if the work fails before; nothing, if it fails later.
+    Example: of work(started), which calls started() and then sleeps for an hour, we wait for started() alone. pipe(7).
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
     process = namespaces.spawn(0, lambda: _be_in_background(work, writer, keep))
@@ -159,6 +160,7 @@ def should_restart(stored: Stored, code: int, count: int) -> bool:
     """Whether the restart policy (no, always, unless-stopped, on-failure[:MOST]) wants it to run again.
 
     code: of its exit; count: how often it was restarted already, of MOST. What is being stopped is not restarted.
+    Example: "on-failure:3" wants it for code 1 and count 2, not for code 0, nor for count 3. docker-run(1).
     """
     policy, _, most = str(stored.settings["restart"]).partition(":")
     if policy == "no" or stored.is_stopping():

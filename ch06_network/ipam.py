@@ -63,7 +63,10 @@ class Pool:
 
     def release(self, address: Address, owner: str) -> None:
         """Take an address back, with the lock of the directory. Nothing happens if the owner does not have it, nor is
-        anything made where nothing was ever handed out."""
+        anything made where nothing was ever handed out.
+
+        Example: after release(10.77.0.2, "web") of what web has, leases/10.77.0.2 is gone and bit 2 is clear.
+        Raises OSError. Source: flock(2)."""
         if not os.path.isdir(self.directory):
             return
         with locked(self.directory, fcntl.LOCK_EX):
@@ -97,6 +100,7 @@ class Pool:
         The bits are looked through from where the last search ended (_from_the_last); where this one ends is written
         into the head of the bitmap. A bit alone is not enough: _take() says whether there was a lease. Beyond MOST,
         nothing is looked for. Raises EngineError for a wanted address that nobody may have (_check).
+        Example: of 10.77.0.0/24, whose gateway is .1, the first is .2; when .2 is back, .3 is next.
         """
         if wanted is not None:
             self._check(wanted)
@@ -176,7 +180,9 @@ def _from_the_last(bitmap: FileIO, end: int) -> Iterator[int]:
 
 def _clear_bits(bitmap: FileIO, start: int, end: int) -> Iterator[int]:
     """The numbers from start up to, but not with, end whose bit is not set, in order. Number n is bit n % 8 of byte
-    HEAD + n // 8. What lies behind the end of the file is not set, either. PIECE bytes are read at a time."""
+    HEAD + n // 8. What lies behind the end of the file is not set, either. PIECE bytes are read at a time.
+
+    Example: with the byte 0b101 behind the head, start 0 and end 10: 1, 3, 4, 5, 6, 7, 8, 9."""
     while start < end:
         bitmap.seek(HEAD + start // 8)
         piece = int.from_bytes(bitmap.read(PIECE), "little") >> start % 8

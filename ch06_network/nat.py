@@ -133,7 +133,8 @@ def _published(version: int) -> str:
     they lead: first in that of the ports at one address, then in that of those at any. A packet that is in neither one
     goes on.
 
-    Source: nft(8), "NAT statements", a map of `ip daddr`, `meta l4proto` and `th dport`.
+    Source: nft(8), "NAT statements", a map of `ip daddr`, `meta l4proto` and `th dport`; its name: _map_name().
+    Example of such a rule: `dnat ip to meta l4proto . th dport map @NAME`.
     """
     family = FAMILY[version]
     exact = f"dnat {family} to {family} daddr . meta l4proto . th dport map @{_map_name(version, False)}"
@@ -146,6 +147,7 @@ def _postrouting(one: Network) -> list[str]:
 
     Rules for the chain postrouting, of each subnet of either version. What leaves an internal network keeps its
     address, and so does what goes to the network's containers on other hosts (one.elsewhere). nft(8), `ct status`.
+    Example of such a line: `        oifname != "md-1f2e3d4c5b" ip saddr 10.77.0.0/24 masquerade`.
     """
     rules = [f'oifname "{one.bridge}" ip saddr 127.0.0.0/8 masquerade']
     for subnet, _ in one.subnets:

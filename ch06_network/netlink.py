@@ -89,6 +89,7 @@ class Netlink:
         RTM_NEWLINK: an ifinfomsg (LINK) and attributes of this end, among them IFLA_LINKINFO with the kind and, as its
         data, VETH_INFO_PEER: an ifinfomsg and attributes of the other end, IFLA_NET_NS_FD too. A name that is taken is
         an error (NLM_F_EXCL). Source: rtnetlink(7), linux/if_link.h.
+        Example: ip link add NAME up mtu MTU master BRIDGE type veth peer name PEER address MAC mtu MTU netns NETWORK.
         """
         far = struct.pack(LINK, _socket.AF_UNSPEC, 0, 0, 0, 0)
         far += text(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, mac) + number(IFLA_MTU, mtu)

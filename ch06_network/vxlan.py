@@ -108,6 +108,7 @@ def _apply_routes(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
     """A route through the device `index` to each peer's part, by the lowest address of that; no other with a gateway.
 
     The gateway is on no link that the kernel knows of: RTNH_F_ONLINK. Raises NetlinkError. Source: ip-route(8).
+    Example: for the part 10.44.1.0/24 of the host 192.0.2.2, 10.44.1.0/24 via 10.44.1.0 onlink.
     """
     wanted = {str(peer.subnet): str(peer.subnet.first) for peer in peers}
     found = {
@@ -123,7 +124,8 @@ def _apply_routes(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
 
 def _apply_neighbours(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
     """A permanent neighbour entry for each of these gateways: its hardware address is mac_of() its part. No others that
-    are permanent. What is to be removed may be gone already. Raises NetlinkError. Source: ip-neighbour(8)."""
+    are permanent. What is to be removed may be gone already. Raises NetlinkError. Source: ip-neighbour(8).
+    Example: 10.44.1.0 lladdr 02:42:0a:2c:01:00 PERMANENT."""
     wanted = {str(peer.subnet.first): mac_of(peer.subnet) for peer in peers}
     for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index):
         if entry["state"] & NUD_PERMANENT and entry.get_attr("NDA_DST") not in wanted:
@@ -135,7 +137,8 @@ def _apply_neighbours(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
 def _apply_forwarding(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
     """A forwarding entry for each of these hardware addresses: the peer's address, to which its packets are sent; no
     others with an address. Entries are of the device itself (NTF_SELF) and permanent; one hardware address may have
-    several, so what is there is not added again. Raises NetlinkError. Source: bridge(8), fdb."""
+    several, so what is there is not added again. Raises NetlinkError. Source: bridge(8), fdb.
+    Example: 02:42:0a:2c:01:00 dst 192.0.2.2 self permanent."""
     wanted = {(mac_of(peer.subnet), str(peer.address)) for peer in peers}
     found = {
         (entry.get_attr("NDA_LLADDR"), entry.get_attr("NDA_DST"))

@@ -48,6 +48,7 @@ class Hook:
         Its output goes where nobody has to read it meanwhile; the beginning of it, LONGEST_SHOWN, is part of the error.
         Raises EngineError, with self.place, if it cannot be started, fails or takes too long; then it is no more.
         Source: config.md, "POSIX-platform Hooks"; posix_spawn(3).
+        Example: for {"path": "/bin/sh", "args": ["hook", "-c", "echo no; exit 3"]} the error has "3" and "no" in it.
         """
         stdin, output = os.memfd_create("state", os.MFD_CLOEXEC), os.memfd_create("output", os.MFD_CLOEXEC)
         try:
@@ -67,7 +68,8 @@ class Hook:
             os.close(output)
 
     def _wait(self, pid: int) -> int:
-        """Its wait status. One that takes too long is killed. Raises EngineError."""
+        """Its wait status: waitpid(2). One that takes longer than self.timeout (seconds; None: it may) is killed and
+        waited for, and raises EngineError. select(2) can wait for a pidfd."""
         pidfd = syscalls.pidfd_open(pid)
         try:
             ready, _, _ = select.select([pidfd], [], [], self.timeout)

@@ -59,6 +59,7 @@ class Namespaces(Part):
 
         Each must be of the kind that the document says. Raises EngineError that names the path's place; what was opened
         before is in self.join, for cleanup(). Source: config-linux.md, "Namespaces"; setns(2).
+        Example: of {"type": "network", "path": "/proc/77/ns/net"} a descriptor; of {"type": "uts"}, which is new, none.
         """
         order = list(KINDS)  # the user namespace first: it gives the right to enter the others
         self.join = []

@@ -49,7 +49,8 @@ class PatientCommand(Command):
         Who waits has no descriptors but its streams, the door and `keep`. The caller's connection takes the place of
         `keep`: it closes by execve(2), so that the end of file means that the command has begun, or carries the
         marshalled arguments of an EngineError, with whose exit code the process ends. self._ready is called in between.
-        Its limit of open files, which may be small, holds already.
+        Its limit of open files, which may be small, holds already. Source: runtime.md, "Lifecycle".
+        Example: for the command `true` the caller reads nothing but the end; for one that is missing, exit code 127.
         """
         self.close_descriptors(self._door.fileno(), keep)
         caller, _ = self._door._accept()  # type: ignore[attr-defined]  # the C part of accept()

@@ -82,6 +82,7 @@ class Credentials(User):
 
         Only what we have can be given: capget(2). Without process.capabilities, only the user is changed (super).
         Raises SyscallError. Source: capabilities(7), PR_SET_KEEPCAPS(2const), PR_CAP_AMBIENT(2const).
+        Example: with all five sets {CAP_KILL} and the user 1000, CapBnd … CapAmb of /proc/self/status are 0x20.
         """
         if not self._given:
             super().enter(container)

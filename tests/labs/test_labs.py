@@ -68,7 +68,8 @@ def test_task_is_whole(task: Task) -> None:
     assert all((LABS / test).name == f"grade_{task.name.replace('-', '_')}.py" for test in task.tests)
     assert all((LABS / test).exists() for test in task.tests)
     assert min(task.points, task.minutes, len(task.read)) > 0
-    assert sum(len(place.docstring) for place in places(task)) >= 150
+    handout = "\n".join(place.docstring for place in places(task))
+    assert len(handout) >= 150 and "Example" in handout
     assert task.lesson(), f"no heading of the lesson names section {task.section}"
 
 
