@@ -436,6 +436,11 @@ def pivot_root(new: str, old: str) -> None:
     _checked("pivot_root", _syscall(number, os.fsencode(new), os.fsencode(old)), new, old)
 
 
+def chroot(path: str) -> None:
+    """Make a directory our root: chroot(2). Mounts, and the directory that we are in, stay as they are."""
+    _checked("chroot", _libc.chroot(os.fsencode(path)), path)
+
+
 def open_tree(path: str, recursive: bool = True, directory: int = AT_FDCWD) -> int:
     """A copy of what is mounted at a file or directory, with all mounts below, that has no place yet: open_tree(2).
 
