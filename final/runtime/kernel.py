@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
@@ -88,6 +89,16 @@ class _Symbol:
 
     def __str__(self) -> str:
         return self._name
+
+
+# ---------------------------------------------------------------- processes
+
+
+def adopt_orphans() -> None:
+    """Become the parent of those below us whose own parent ends, in place of init. It outlives execve(2), and is not
+    passed on: PR_SET_CHILD_SUBREAPER(2const)."""
+    result = _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    syscalls.checked("prctl", result, _Symbol("PR_SET_CHILD_SUBREAPER"), 1)
 
 
 # ---------------------------------------------------------------- capabilities and rights
