@@ -77,6 +77,7 @@ def config_of(stored: Stored) -> dict[str, Any]:
         "User": settings.get("user"),
         "WorkingDir": settings.get("directory"),
         "Labels": settings.get("labels"),
+        "Healthcheck": settings.get("healthcheck"),
         "ExposedPorts": {**(config.get("ExposedPorts") or {}), **exposed(options)},
         "StopSignal": options.get("stop_signal") or config.get("StopSignal"),
     }

@@ -30,7 +30,7 @@ from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import defaults, document, mounts, volumes
+from final.engine import defaults, document, health_check, mounts, volumes
 from final.engine.image_user import ImageUser
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
@@ -59,6 +59,7 @@ class FullLifecycle(NetworkedLifecycle):
         if options.workdir:
             WorkingDirectory(options.workdir)
         document.resources_of(options)
+        health_check.check(options)
 
     def command_of(self, image: Image, options: Options) -> Command:
         """Entrypoint and command: --entrypoint replaces both of the image's. OCI image-spec, config.md."""
@@ -95,6 +96,7 @@ class FullLifecycle(NetworkedLifecycle):
         return {
             **settings,
             "mounts": mounts_of(image, options),
+            "healthcheck": health_check.wanted(image, options),
             "labels": {**(image.config.get("Labels") or {}), **dict(options.label)},
             "sets_home": not gives_home([*environment_of(image), *options.env]),
             "stop_timeout": options.stop_timeout,
@@ -160,7 +162,17 @@ class FullLifecycle(NetworkedLifecycle):
         insert_after(parts, Namespaces, network_of(stored, options))
         replace(parts, Credentials, user_of(stored, options, described))
         parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
-        return [*parts, DieWithEngine()]
+        return [*parts, *monitor_of(stored), DieWithEngine()]
+
+
+def monitor_of(stored: Stored) -> list[Part]:
+    """The part that looks after its health, if it has a health check."""
+    check = health_check.of(stored)
+    if check is None:
+        return []
+    from final.engine.health_monitor import Monitored
+
+    return [Monitored(stored, check)]
 
 
 def network_of(stored: Stored, options: Options) -> list[Part]:

@@ -8,7 +8,7 @@ from ch02_namespaces.command_line import Flag, number, whole_number
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import parse_size
 from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
-from final.engine import mounts
+from final.engine import health_check, mounts
 from final.runtime.capabilities import NUMBERS as CAPABILITIES
 from final.runtime.rlimits import NAMES as RLIMITS
 
@@ -179,6 +179,7 @@ CREATE_FLAGS = [
         "--ipc", value="MODE", convert=mode_of("private", "shareable", "host", "container:"), help="whose shared memory"
     ),
     Flag("--uts", value="MODE", convert=mode_of("host"), help="whose host name"),
+    *health_check.FLAGS,
     Flag("--pull", value="POLICY", convert=one_of("missing", "always", "never"), help="whether to pull the image"),
     Flag("--platform", value="OS/ARCHITECTURE", help="what the image must be for (default: this machine)"),
     Flag("-q", "--quiet", help="say nothing of a pull"),
