@@ -115,8 +115,8 @@ def create(container: Container) -> None:
     """Bring a container up to the point where only exec is missing: prepare, spawn, attach, enter.
 
     All parts are prepared before there is a process. It gets both pipes, is born in the namespaces that the parts need
-    (joined ones are the parts' too) and runs _child(); each side closes the ends that it does not use. When all parts
-    are attached it is told ATTACHED, and answers READY, or reports what failed inside.
+    (joined ones are the parts' too) and in birth_cgroup, and runs _child(); each side closes the ends that it does not
+    use. When all parts are attached it is told ATTACHED, and answers READY, or reports what failed inside.
     Raises EngineError that names the part, the call and the reason; everything done so far is undone then, also the
     half of the part that failed: _prepared tells delete() what there is.
     Example: with the parts A and B: A.prepare, B.prepare, spawn, A.attach, B.attach, ATTACHED, READY.

@@ -242,7 +242,7 @@ def repair(stored: Stored) -> dict[str, Any]:
     The kernel has killed it with its watcher (PR_SET_PDEATHSIG), unless it changed its user: then its cgroup says who
     is left. All is done with its lock held (try_lock), which is free again afterwards; who does not get it changes
     nothing. A state that says running or restarting becomes: exited, exit code 137, no pid, and an error that says why.
-    Returns the state as it is then. Raises EngineError. Source: flock(2).
+    Returns the state as it is then: _read_state(), as state() calls us. Raises EngineError. Source: flock(2).
     Example: {"status": "running", "pid": 77} becomes {"status": "exited", "exit_code": 137, "pid": 0, "error": "…"}.
     """
     held = stored.try_lock()

@@ -33,7 +33,8 @@ class HostRoutesDriver(SpanningDriver):
             self.apply_peers(kernel, one, [])
 
     def apply_peers(self, kernel: IPRoute, one: Network, peers: list[Peer]) -> None:
-        """A route for each host, to its part by its address, and no other of ours into the network. Ours have PROTOCOL.
+        """A route for each host, to its part by its address, and no other of ours into the network (_found). Ours have
+        PROTOCOL.
 
         Each change is tried, also if one before has failed. Raises EngineError, at the end, for the first that failed.
         Example: 10.44.1.0/24 via 192.0.2.2. Source: ip-route(8).

@@ -124,7 +124,7 @@ def _apply_routes(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
 
 def _apply_neighbours(kernel: IPRoute, index: int, peers: list[Peer]) -> None:
     """A permanent neighbour entry for each of these gateways: its hardware address is mac_of() its part. No others that
-    are permanent. What is to be removed may be gone already. Raises NetlinkError. Source: ip-neighbour(8).
+    are permanent. What is to be removed may be gone already (_forgiving). Raises NetlinkError. Source: ip-neighbour(8).
     Example: 10.44.1.0 lladdr 02:42:0a:2c:01:00 PERMANENT."""
     wanted = {str(peer.subnet.first): mac_of(peer.subnet) for peer in peers}
     for entry in kernel.get_neighbours(family=socket.AF_INET, ifindex=index):
