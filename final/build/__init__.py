@@ -1,0 +1,1 @@
+"""`build`: a Dockerfile becomes an image, step by step, on the engine's own containers."""

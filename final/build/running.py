@@ -1,0 +1,180 @@
+"""RUN: a command in a container of the full engine, as `run` has them: the same isolation, limits and network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+from ch02_namespaces.command_line import HELP, Options, parse
+from ch02_namespaces.errors import EngineError
+from ch04_images import containers, images
+from ch05_lifecycle import store
+from ch05_lifecycle.streams import LoggedStreams
+from ch05_lifecycle.watcher import Pump, hold, run_once
+from final.build import cache
+from final.build.dockerfile import Instruction
+from final.engine import mounts
+from final.engine.lifecycle import FullLifecycle
+from final.engine.options import CREATE_FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from ch04_images.containers import ContainerRecord
+
+SCRIPT = "/dev/heredoc"
+"""Where a here-document is that begins with #!. Nothing of /dev is in the layer."""
+MOUNTS = {"tmpfs": ("target", "size"), "cache": ("target", "id", "sharing")}
+ALIASES = {"dst": "target", "destination": "target"}
+
+
+class Command:
+    """argv: what runs; config: Env, User and WorkingDir; arguments: variables for it alone; mounts: of --mount, as
+    final/engine/mounts.py has them; network: a word for --network, empty for the usual one."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        config: Mapping[str, Any],
+        arguments: Mapping[str, str],
+        mounts: Sequence[dict[str, Any]],
+        network: str,
+    ) -> None:
+        self.argv = list(argv)
+        self.config = {name: config[name] for name in ("Env", "User", "WorkingDir") if config.get(name)}
+        self.arguments = dict(arguments)
+        self.mounts = list(mounts)
+        self.network = network
+
+
+class _Steps(FullLifecycle):
+    """Containers on layers that are no image yet."""
+
+    def __init__(self, layers: Sequence[str], image: str, config: Mapping[str, Any]) -> None:
+        super().__init__(CREATE_FLAGS)
+        self._image = images.Image(image, layers, config, 0, 0)
+
+    def _create_record(self, id: str, options: Options, temporary: bool) -> tuple[ContainerRecord, int]:
+        settings = self.settings_of(self._image, options, self.command_of(self._image, options))
+        records = store.new_records(settings)
+        return containers.create(id, self._image.name, self._image.layers, "overlay", temporary, records)
+
+
+@contextlib.contextmanager
+def ran(
+    layers: Sequence[str], image: str, command: Command, show: Callable[[bytes], None]
+) -> Iterator[tuple[int, ContainerRecord]]:
+    """Run a command to its end; its exit code, and its container, which is removed when the `with` ends.
+
+    layers: what it stands on; image: as lists of containers show it; show: takes its output. Raises EngineError.
+    """
+    steps = _Steps(layers, image, command.config)
+    store.sweep()
+    stored, kept = steps.create_container(_options(image, command), temporary=True)
+    try:
+        held = hold(stored)
+        try:
+            streams = LoggedStreams(None)
+            container = steps.container_of(stored, streams)
+            code = run_once(stored, container, Pump(_Shown(show), streams).attend, lambda: None, foreground=True)
+            _remove_places(stored.record, stored.settings["mounts"])
+            yield code, stored.record
+        finally:
+            os.close(held)
+    finally:
+        os.close(kept)
+        store.remove(stored)
+
+
+def _options(image: str, command: Command) -> Options:
+    words = ["--rm", *(["--network", command.network] if command.network else [])]
+    for name, value in command.arguments.items():
+        words += ["-e", f"{name}={value}"]
+    options = parse([HELP, *CREATE_FLAGS], [*words, "--entrypoint", command.argv[0], image], "IMAGE [COMMAND ...]")
+    options.operands += command.argv[1:]
+    options.mount.extend(command.mounts)
+    return options
+
+
+class _Shown:
+    """In the place of a container's log."""
+
+    def __init__(self, show: Callable[[bytes], None]) -> None:
+        self._show = show
+
+    def add(self, stream: str, data: bytes) -> None:
+        self._show(data)
+
+    def close(self) -> None:
+        return
+
+
+def _remove_places(record: ContainerRecord, mounted: Sequence[Mapping[str, Any]]) -> None:
+    """Remove from the new layer what is only there because something was mounted on it: empty files and directories."""
+    own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys"]
+    for path in [*own, *(mount["target"] for mount in mounted)]:
+        if any(_is_there(images.layer_directory(layer), path) for layer in record.layers):
+            continue
+        place = record.path("upper") + path
+        if not _is_there(record.path("upper"), path):
+            continue
+        status = os.lstat(place)
+        if stat.S_ISDIR(status.st_mode) and not os.listdir(place):
+            os.rmdir(place)
+        elif stat.S_ISREG(status.st_mode) and not status.st_size:
+            os.unlink(place)
+
+
+def _is_there(top: str, path: str) -> bool:
+    """Whether there is something; not below a link, which may lead out of the layer."""
+    above = os.path.dirname(path)
+    return os.path.realpath(top + above) == os.path.realpath(top) + above.rstrip("/") and os.path.lexists(top + path)
+
+
+# ---------------------------------------------------------------- --mount
+
+
+def mounts_of(instruction: Instruction, held: contextlib.ExitStack) -> list[dict[str, Any]]:
+    """What --mount wants: type=tmpfs, or type=cache. held: keeps the directories of caches. Raises DockerfileError."""
+    return [_mount(instruction, value, held) for flag, value in instruction.flags if flag == "mount"]
+
+
+def _mount(instruction: Instruction, text: str, held: contextlib.ExitStack) -> dict[str, Any]:
+    said: dict[str, str] = {}
+    for word in text.split(","):
+        key, _, value = word.partition("=")
+        said[ALIASES.get(key, key)] = value
+    kind = said.pop("type", "bind")
+    if kind not in MOUNTS:
+        raise instruction.error(f"--mount=type={kind} is not known", "type=cache and type=tmpfs are; COPY brings files")
+    unknown = said.keys() - set(MOUNTS[kind])
+    if unknown or said.get("sharing", "shared") != "shared":
+        raise instruction.error(
+            f"--mount={text}: {', '.join(unknown) or 'sharing'} is not known", "type, target, id, size"
+        )
+    target = said.get("target", "")
+    try:
+        if kind == mounts.TMPFS:
+            size = [f"size={said['size']}"] if "size" in said else []
+            return {**mounts.entry(mounts.TMPFS, "", target, []), "options": size}
+        path, lock = cache.directory_of(said.get("id") or os.path.normpath(target))
+        held.callback(os.close, lock)
+        return mounts.entry(mounts.BIND, path, target, [])
+    except EngineError as error:
+        raise instruction.error(f"--mount={text}: {error.why}", error.hint) from None
+
+
+def described(instruction: Instruction) -> list[str]:
+    """The same for the key of a step."""
+    return sorted(value for flag, value in instruction.flags if flag == "mount")
+
+
+def network_of(instruction: Instruction, usual: str) -> str:
+    """--network of RUN, or what is usual in this build. Raises DockerfileError."""
+    wanted = instruction.flag("network") or "default"
+    if wanted not in ("default", "none", "host"):
+        raise instruction.error(f"--network={wanted} is not known", "default, none or host")
+    return usual if wanted == "default" else wanted
