@@ -1,6 +1,6 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import attach, image, import_tar, ipam, lifecycle, network, pull, runtime, start
+from tests.bench import attach, build, image, import_tar, ipam, lifecycle, network, pull, runtime, start
 
 start.main()
 image.main()
@@ -11,3 +11,4 @@ ipam.main()
 attach.main()
 network.main()
 pull.main()
+build.main()

@@ -56,15 +56,16 @@ def test_the_dockerfile_is_one_of_the_context(builder: Builder, secret: Path) ->
 def test_links_of_an_image_lead_to_what_is_in_it(builder: Builder, secret: Path) -> None:
     builder.write("a", "new")
     builder.write("d/a", "new")
-    base = f"FROM busybox AS base\nRUN mkdir -p /t {secret.parent}; ln -s {secret} /file; ln -s /t /dir\n"
-    base += "RUN ln -s /nowhere /none; ln -s ../../../../../../../../../../t /up; mkdir /real; ln -s /etc/passwd /real/link\nFROM base\n"
+    base = f"FROM busybox AS base\nRUN mkdir -p /t {secret.parent} /real; ln -s {secret} /file; ln -s /t /dir\n"
+    base += "RUN ln -s /nowhere /none; ln -s ../../../../../../../../../../t /up; ln -s /etc/passwd /real/link\n"
+    base += "FROM base\n"
     builder(
         base
         + "COPY a /file\nCOPY d /dir\nCOPY a /up/b\nADD d /real\nWORKDIR /dir/w\nCOPY --from=base /real/link /copied"
     )
     assert secret.read_text() == "untouched"
     assert builder.sh(f"cat {secret} /t/a /t/b /real/a; ls -d /t/w; head -c4 /copied") == "newnewnewnew/t/w\nroot"
-    builder.fails(base + "COPY a /none/x", "COPY")
+    builder.fails(base + "COPY a /none/x", "COPY", code=ENGINE_FAILED)
     builder.fails(base + f"COPY --from=base {secret} /x", "not there")
     builder.write("over/dir/x", "y")
     builder.fails(base + "COPY over /", "cannot take each other's place", code=ENGINE_FAILED)
@@ -116,6 +117,7 @@ def test_ended_while_a_command_runs(builder: Builder, number: signal.Signals) ->
     assert process.stdout is not None
     while process.stdout.readline() != b"ready\n":
         assert process.poll() is None
+    assert not os.access(f"/proc/{process.pid}/exe", os.W_OK)  # the interpreter that enters containers: sealed.py
     process.send_signal(number)
     assert finish(process).code == (-number if number == signal.SIGKILL else 130)
     if number == signal.SIGKILL:
