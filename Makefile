@@ -1,7 +1,7 @@
-# `make setup` once; then `make ch02`, `make ch03`, …: plays a chapter's lesson and runs its tests.
+# `make setup` once; then `make ch02`, `make ch03`, …, `make final`: plays a chapter's lesson and runs its tests.
 
 VENV := .venv
-PYTHON3 := $(CURDIR)/$(VENV)/bin/python3
+PYTHON3 := "$(CURDIR)/$(VENV)/bin/python3"
 # Containers need root. sudo drops the environment and the PATH, so both are given by hand.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo) env PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONDONTWRITEBYTECODE=1
 # On a slow machine, how many seconds a test may wait for what should take none.
@@ -12,14 +12,15 @@ SHORT := $(foreach chapter,$(CHAPTERS),$(firstword $(subst _, ,$(chapter))))
 VM ?= $(if $(filter Linux,$(shell uname -s)),0,1)
 # Where the reader's progress is kept, over all chapters and labs.
 PROGRESS ?= $(HOME)/.local/state/mydocker/progress.json
-GIVEN = $(foreach name,TESTS CH DIR TASK JSON HIDDEN MYDOCKER_TEST_PATIENCE,$(if $($(name)),$(name)="$($(name))"))
+GIVEN = $(foreach name,TESTS CH DIR TASK JSON HIDDEN SEED MYDOCKER_TEST_PATIENCE,$(if $($(name)),$(name)="$($(name))"))
 
-.PHONY: help setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host clean test-vagrant lab grade progress
+.PHONY: help setup doctor $(SHORT) final test test-vm setup-vm lint bench clean-host clean test-vagrant lab grade progress
 
 help:
 	@echo "make setup        install what is needed: Debian packages, a Python environment in $(VENV)"
 	@echo "make doctor       what this machine offers to containers"
 	@echo "make $(firstword $(SHORT)) …       play a chapter's lesson and run its tests: $(SHORT)"
+	@echo "make final        the same for the full engine"
 	@echo "make lab CH=04 DIR=~/lab4      write chapter 4 with its tasks left to you; README there"
 	@echo "make grade CH=04 DIR=~/lab4    grade it, with the tests of this tree; TASK=, JSON=, HIDDEN=: tests/labs/README.md"
 	@echo "make progress     how far you are"
@@ -35,9 +36,9 @@ help:
 ifeq ($(VM),1)
 
 # Edits go there first, if the folder is copied and not shared; and so do the variables that choose tests.
-setup doctor $(SHORT) test test-vm setup-vm lint bench clean-host grade progress:
+setup doctor $(SHORT) final test test-vm setup-vm lint bench clean-host grade progress:
 	@command -v vagrant >/dev/null || { echo 'make: no Linux and no Vagrant: README, "Where to run it"' >&2; exit 1; }
-	@vagrant rsync || { echo 'make: is the machine up? (vagrant up)' >&2; exit 1; }
+	@vagrant rsync >&2 || { echo 'make: is the machine up? (vagrant up)' >&2; exit 1; }
 	@vagrant ssh -c 'cd /vagrant && make VM=0 $(GIVEN) $@'
 
 else
@@ -52,8 +53,12 @@ doctor: setup
 
 $(SHORT): ch%: setup
 	@$(ROOT) $(PYTHON3) -m tests.lessons $(wildcard ch$*_*/README.md)
-	@$(PYTHON3) -m tests.labs.progress $(PROGRESS) lesson $*
+	@$(PYTHON3) -m tests.labs.progress "$(PROGRESS)" lesson $*
 	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" $(if $(TESTS),-k "$(TESTS)") tests/$(notdir $(patsubst %/,%,$(dir $(wildcard ch$*_*/README.md))))
+
+final: setup
+	@$(ROOT) $(PYTHON3) -m tests.lessons final/README.md
+	@$(ROOT) $(PYTHON3) -m pytest -q -m "not slow" $(if $(TESTS),-k "$(TESTS)") tests/final
 
 test: setup
 	@$(ROOT) $(PYTHON3) -m tests
@@ -78,12 +83,12 @@ bench: setup
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 grade: setup
-	@mkdir -p $(dir $(PROGRESS))
-	@$(ROOT) $(PYTHON3) -m tests.labs.grade "$(CH)" $(TASK) --tree "$(DIR)" --progress $(PROGRESS) \
-		$(if $(JSON),--json $(JSON)) $(if $(HIDDEN),--hidden $(HIDDEN))
+	@mkdir -p "$$(dirname "$(PROGRESS)")"
+	@$(ROOT) $(PYTHON3) -m tests.labs.grade "$(CH)" $(TASK) --tree "$(DIR:~/%=$(HOME)/%)" --progress "$(PROGRESS)" \
+		$(if $(JSON),--json $(JSON)) $(if $(SEED),--seed $(SEED)) $(if $(HIDDEN),--hidden "$(HIDDEN:~/%=$(HOME)/%)")
 
 progress: setup
-	@$(PYTHON3) -m tests.labs.progress $(PROGRESS)
+	@$(PYTHON3) -m tests.labs.progress "$(PROGRESS)"
 
 clean-host: setup
 	@$(ROOT) $(PYTHON3) -m ch07_practice.clean_host

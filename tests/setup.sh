@@ -9,7 +9,7 @@ if [ -z "${PYTHON:-}" ]; then
     PYTHON=python3
     if [ -x /usr/bin/python3 ] && /usr/bin/python3 -c "$NEW_ENOUGH"; then PYTHON=/usr/bin/python3; fi
 fi
-PACKAGES="python3-venv fuse3 iproute2 nftables procps util-linux busybox-static tini"
+PACKAGES="python3-venv fuse3 iproute2 nftables procps util-linux busybox-static tini libseccomp2"
 IMAGES="mmdebstrap" # makes chapter 7's; not needed in the virtual machine of the tests
 ETCD="etcd-server" # for tests of networks across hosts; they are skipped where no package has this name
 PACKAGES="$PACKAGES $IMAGES $*"
