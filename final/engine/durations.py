@@ -32,7 +32,7 @@ def nanoseconds(text: str) -> int:
 
 def text_of(duration: int) -> str:
     """What nanoseconds() reads, as short as Go writes it."""
-    if duration < SECOND:
+    if 0 < duration < SECOND:
         unit = next((unit for unit in ("ms", "µs") if duration >= UNITS[unit]), "ns")
         return f"{duration / UNITS[unit]:g}{unit}"
     minutes, rest = divmod(duration, UNITS["m"])

@@ -11,13 +11,17 @@ from ch02_namespaces.command_line import Options
 from ch03_run.command import Command
 from ch03_run.container import Container, Part, create, delete, start
 from ch03_run.null import use_own_null
+from ch05_lifecycle import store
 from final.engine import process_tree
 from final.engine.durations import SECOND, text_of
 from final.engine.health import NOT_RUN, Result
 from final.runtime import kernel
+from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ch02_namespaces.namespaces import Process
     from ch05_lifecycle.store import Stored
     from final.engine.health_check import HealthCheck
@@ -90,7 +94,7 @@ def run(stored: Stored, check: HealthCheck, container: int) -> Result:
     """
     from final.engine.execute import COMMANDS, parts_of
 
-    begin, end = time.time(), time.monotonic() + check.timeout / SECOND
+    begin = time.time()
     output = Output()
     parts = parts_of(stored, Options(COMMANDS["exec"].flags), output)
     executed = Container(stored.id, Command(check.argv, stored.settings["environment"]), parts)
@@ -99,7 +103,7 @@ def run(stored: Stored, check: HealthCheck, container: int) -> Result:
     process = executed.process
     assert process is not None
     try:
-        _attend(process, output, container, end)
+        _attend(process, output, container, check.timeout / SECOND, lambda: is_frozen(store.group_of(stored)))
         code = process.exit_code
         if code is None:
             process_tree.kill(process)
@@ -112,10 +116,16 @@ def run(stored: Stored, check: HealthCheck, container: int) -> Result:
     return Result(begin, time.time(), code, output.text())
 
 
-def _attend(process: Process, output: Output, container: int, end: float) -> None:
-    """Wait for the end of a process, or of the container, or of its time, and read what it prints."""
-    readers = [output.reader]
-    while process.exit_code is None and (left := end - time.monotonic()) > 0:
+def _attend(process: Process, output: Output, container: int, timeout: float, stands_still: Callable[[], bool]) -> None:
+    """Wait for the end of a process, or of the container, or of its time, and read what it prints. timeout: seconds,
+    which begin anew when they are over and the container stands still."""
+    readers, end = [output.reader], time.monotonic() + timeout
+    while process.exit_code is None:
+        left = end - time.monotonic()
+        if left <= 0 and not stands_still():
+            return
+        if left <= 0:
+            left, end = timeout, time.monotonic() + timeout
         ready, _, _ = select.select([process.pidfd, container, *readers], [], [], min(left, LONGEST))
         if container in ready:
             return
