@@ -29,6 +29,13 @@ from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Protocol
+
+    class Log(Protocol):
+        """What takes the output of a container: logs.LogWriter, or another."""
+
+        def add(self, stream: str, data: bytes) -> None: ...
+        def close(self) -> None: ...
 
 CHUNK = 1 << 16
 FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0  # seconds between restarts, and when the count begins anew
@@ -237,7 +244,7 @@ def log_of(stored: Stored) -> LogWriter:
 class Pump:
     """Writes what a container prints into its log; without one, drops it."""
 
-    def __init__(self, log: LogWriter | None, streams: Logged) -> None:
+    def __init__(self, log: Log | None, streams: Logged) -> None:
         self._log = log
         self._streams = streams
         self._keys = -1

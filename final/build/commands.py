@@ -8,6 +8,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.errors import EngineError
 from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
+from ch05_lifecycle import store as containers
 from final.build import cache
 from final.engine import events
 from final.engine.options import key_value, label, one_of
@@ -49,7 +50,8 @@ def build_image(options: Options) -> int:
     state.require_root()
     clean_up_when_interrupted()
     id_file = os.path.abspath(options.iidfile) if options.iidfile else ""
-    store.settle()  # what a killed build has left
+    containers.sweep()  # what a killed build has left
+    store.settle()
     with Addition() as addition:
         scratch = f"{addition.directory}/context"
         os.mkdir(scratch, 0o755)

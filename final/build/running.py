@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from ch04_images.containers import ContainerRecord
 
+PLACES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys")
+"""On these something is mounted in each container."""
 SCRIPT = "/dev/heredoc"
 """Where a here-document is that begins with #!. Nothing of /dev is in the layer."""
 MOUNTS = {"tmpfs": ("target", "size"), "cache": ("target", "id", "sharing")}
@@ -72,7 +74,6 @@ def ran(
     layers: what it stands on; image: as lists of containers show it; show: takes its output. Raises EngineError.
     """
     steps = _Steps(layers, image, command.config)
-    store.sweep()
     stored, kept = steps.create_container(_options(image, command), temporary=True)
     try:
         held = hold(stored)
@@ -113,19 +114,26 @@ class _Shown:
 
 
 def _remove_places(record: ContainerRecord, mounted: Sequence[Mapping[str, Any]]) -> None:
-    """Remove from the new layer what is only there because something was mounted on it: empty files and directories."""
-    own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/sys"]
-    for path in [*own, *(mount["target"] for mount in mounted)]:
-        if any(_is_there(images.layer_directory(layer), path) for layer in record.layers):
-            continue
-        place = record.path("upper") + path
-        if not _is_there(record.path("upper"), path):
-            continue
-        status = os.lstat(place)
-        if stat.S_ISDIR(status.st_mode) and not os.listdir(place):
-            os.rmdir(place)
-        elif stat.S_ISREG(status.st_mode) and not status.st_size:
-            os.unlink(place)
+    """Remove from the new layer what is only there because something was mounted on it: empty files and directories,
+    and the directories in which they are."""
+    for path in [*PLACES, *(mount["target"] for mount in mounted)]:
+        while path != "/" and _is_new_and_empty(record, path):
+            place = record.path("upper") + path
+            os.rmdir(place) if os.path.isdir(place) else os.unlink(place)
+            path = os.path.dirname(path)
+
+
+def _is_new_and_empty(record: ContainerRecord, path: str) -> bool:
+    """Whether only the new layer has it, and nothing is in it."""
+    if any(_is_there(images.layer_directory(layer), path) for layer in record.layers):
+        return False
+    if not _is_there(record.path("upper"), path):
+        return False
+    place = record.path("upper") + path
+    status = os.lstat(place)
+    return (
+        not os.listdir(place) if stat.S_ISDIR(status.st_mode) else stat.S_ISREG(status.st_mode) and not status.st_size
+    )
 
 
 def _is_there(top: str, path: str) -> bool:

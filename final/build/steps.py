@@ -64,6 +64,8 @@ def copy_files(build: Build, stage: Stage, built: Built, instruction: Instructio
             with Union(build.layers_of(built), built.name) as union:
                 copying.copy(files, paths, wish, union.root)
                 copying.copy(written, names, wish, union.root)
+                if copying.digest_of(files, paths, wish) != digests[0]:
+                    raise instruction.error("a file has changed while it was copied", "build again")
                 yield union.record
 
         key = cache.key_of(built.diff_ids, instruction.word, wish.target, *digests)

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from final.images.documents import ImageConfig
 
 SHORTEST_ID = 1
+STEP = "step"
+"""In the origin of what is no image, but a step of a build that is kept with its layers: see final/build/cache.py."""
 
 
 def every() -> list[Image]:
-    """All images, each by each of its names. All have an id."""
-    return [identified(image) for image in images.every()]
+    """All images, each by each of its names. All have an id. Steps of builds are none."""
+    return [identified(image) for image in images.every() if not is_step(image)]
+
+
+def is_step(image: Image) -> bool:
+    """Whether it is a step of a build."""
+    return STEP in image.origin
 
 
 def identified(image: Image) -> Image:

@@ -63,9 +63,9 @@ class Builder:
         """What any command prints; it must succeed."""
         return self.engine.raw(*words, **options).text
 
-    def sh(self, script: str, *flags: Word) -> str:
+    def sh(self, script: str, image: str = NAME) -> str:
         """What a shell script prints in a container of the image."""
-        return self.do("run", "--rm", "--net", "none", *flags, NAME, "sh", "-c", script)
+        return self.do("run", "--rm", "--net", "none", image, "sh", "-c", script)
 
     def known(self, name: str = NAME) -> dict[str, Any]:
         """`image inspect`."""

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ch04_images import images
-from final.images import layout
 from tests.final.build.conftest import NAME, Builder, archive
 from tests.support.engines import ENGINE_FAILED, fails, state_root
 from tests.support.hosts import REPOSITORY
@@ -47,7 +46,7 @@ def test_configuration_and_history(builder: Builder) -> None:
     assert config["ExposedPorts"] == {"80/tcp": {}} and config["Volumes"] == {"/v": {}}
     assert config["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Retries": 2}
     history = builder.do("history", "--no-trunc", "--format", "{{.CreatedBy}}", NAME).splitlines()
-    assert len(history) == 12 and history[7] == "WORKDIR /w" and history[0] == "HEALTHCHECK --retries=2 CMD true"
+    assert len(history) == 12 and history[6] == "WORKDIR /w" and history[0] == "HEALTHCHECK --retries=2 CMD true"
     assert len(known["RootFS"]["Layers"]) == 2
 
 
@@ -63,7 +62,7 @@ def test_stages(builder: Builder) -> None:
     assert "false" not in said and "Step 1/9" in said
     assert builder.sh("cat /both; head -n1 /image") == "1\n1\nroot:x:0:0:root:/root:/bin/sh"
     builder(text, "--target", "one")
-    assert builder.sh("cat /one; ls /from 2>/dev/null") == "1"
+    assert builder.sh("cat /one; test ! -e /from") == "1"
 
 
 def test_an_image_without_a_name(builder: Builder, tmp_path: Path) -> None:
@@ -97,7 +96,7 @@ def test_from_scratch(builder: Builder) -> None:
 def test_what_is_mounted_on_leaves_no_places(builder: Builder) -> None:
     """The network's files and /proc are mounted in each container; the layer of a step has nothing of that."""
     builder.write("busybox", Path("/bin/busybox").read_bytes(), 0o755)
-    builder('FROM scratch\nCOPY busybox /b\nRUN ["/b", "mkdir", "/a"]\nRUN ["/b", "touch", "/etc/mine"]')
+    builder('FROM scratch\nCOPY busybox /\nRUN ["/busybox", "mkdir", "/a"]\nRUN ["/busybox", "touch", "/etc/mine"]')
     with state_root(builder.host.root):
         *_, first, second = images.find(NAME).layers
         assert os.listdir(images.layer_directory(first)) == ["a"]
@@ -161,8 +160,9 @@ def test_copy(builder: Builder) -> None:
 
 
 def test_owners_and_modes(builder: Builder) -> None:
-    file = builder.write("d/a", "x", 0o4751)
+    file = builder.write("d/a", "x")
     os.chown(file, 1234, 1234)
+    file.chmod(0o4751)
     builder(
         "RUN echo 'me:x:7:8::/:' >> /etc/passwd; echo 'us:x:9:' >> /etc/group\nARG who=me\n"
         "COPY d /root_s/\nCOPY --chown=$who d /mine/\nCOPY --chown=me:us d /ours/\nCOPY --chown=5 d /five/\n"
@@ -274,7 +274,7 @@ def test_the_cache(builder: Builder) -> None:
 def test_the_cache_can_be_pruned(builder: Builder) -> None:
     builder("RUN echo a > /a\nRUN echo b > /b")
     assert len(builder.steps()) == 2
-    assert builder.do("images", "--format", "{{.Repository}}").split() == [NAME, "busybox"]
+    assert sorted(builder.do("images", "--format", "{{.Repository}}").split()) == ["busybox", NAME]
     assert "Build Cache" in builder.do("system", "df")
     builder.do("image", "prune", "-f")
     builder.do("rmi", NAME)
@@ -321,8 +321,8 @@ def test_onbuild(builder: Builder) -> None:
     builder("ONBUILD COPY a /a\nONBUILD RUN echo $(cat /a)y > /b")
     assert builder.sh("ls /a /b 2>/dev/null; true") == ""
     builder.do("tag", NAME, "base")
-    builder("FROM base\nRUN cat /b >> /b")
-    assert builder.sh("cat /b").split() == ["xy", "xy"]
+    builder("FROM base\nRUN cat /b /b > /c")
+    assert builder.sh("cat /c").split() == ["xy", "xy"]
     assert "OnBuild" not in builder.known()["Config"]
     builder.do("rmi", "base")
 
@@ -348,15 +348,3 @@ def test_others_read_what_is_built(builder: Builder, tmp_path: Path, format: str
     assert len(found["Layers"]) == 3 and found["Labels"] == {"c": "d"}
     config = json.loads(builder.host.run([*words, "--config"]).text)
     assert sum(not step.get("empty_layer") for step in config["history"]) == len(config["rootfs"]["diff_ids"]) == 3
-
-
-def test_layers_are_shared_by_what_is_the_same(builder: Builder) -> None:
-    builder.write("a", "x")
-    os.utime(builder.context / "a", (1, 1))
-    builder("COPY a /a")
-    with state_root(builder.host.root):
-        before = sorted(layout.diff_ids())
-    builder.do("builder", "prune", "-f")
-    builder("COPY --chown=0:0 a /a", "--no-cache")
-    with state_root(builder.host.root):
-        assert sorted(layout.diff_ids()) == before

@@ -81,24 +81,29 @@ class Store:
 
     def leftovers(self) -> list[str]:
         """What nobody needs, and should not be there: layers, blobs, notes, half-made files."""
-        with state_root(self.root):
-            known = images.every()
-            layers = {layer for image in known for layer in image.layers}
-            needed = {image.origin.get("config") for image in known}
-            for image in known:
-                manifest = image.origin.get("manifest")
-                if manifest:
-                    needed.add(manifest["digest"])
-                    document = json.loads(Path(layout.blob_path(manifest["digest"])).read_bytes())
-                    needed |= {layer["digest"] for layer in document["layers"]}
-            notes = {diff_id: layout.unpacked(diff_id) for diff_id in layout.diff_ids()}
-            needed |= {note.blob.digest for note in notes.values() if note and note.blob}
-            found = [f"blob {digest}" for digest in layout.blobs() if digest not in needed]
-            found += [f"note of {diff_id}" for diff_id, note in notes.items() if note is None]
-        found += [f"layer {name}" for name in _entries(self.root / "layers") if name not in layers]
-        found += [f"incoming {name}" for name in _entries(self.root / "oci/incoming")]
-        found += [str(path) for pattern in ("*.new", "*.part") for path in self.root.rglob(pattern)]
-        return found
+        return leftovers_in(self.root)
+
+
+def leftovers_in(root: Path) -> list[str]:
+    """The same, of any state directory."""
+    with state_root(root):
+        known = images.every()
+        layers = {layer for image in known for layer in image.layers}
+        needed = {image.origin.get("config") for image in known}
+        for image in known:
+            manifest = image.origin.get("manifest")
+            if manifest:
+                needed.add(manifest["digest"])
+                document = json.loads(Path(layout.blob_path(manifest["digest"])).read_bytes())
+                needed |= {layer["digest"] for layer in document["layers"]}
+        notes = {diff_id: layout.unpacked(diff_id) for diff_id in layout.diff_ids()}
+        needed |= {note.blob.digest for note in notes.values() if note and note.blob}
+        found = [f"blob {digest}" for digest in layout.blobs() if digest not in needed]
+        found += [f"note of {diff_id}" for diff_id, note in notes.items() if note is None]
+    found += [f"layer {name}" for name in _entries(root / "layers") if name not in layers]
+    found += [f"incoming {name}" for name in _entries(root / "oci/incoming")]
+    found += [str(path) for pattern in ("*.new", "*.part") for path in root.rglob(pattern)]
+    return found
 
 
 def _entries(directory: Path) -> list[str]:
