@@ -51,7 +51,13 @@ CREATE_FLAGS = [
     Flag("--console-socket", value="SOCKET", help="who takes the terminal"),
     Flag("--pid-file", value="FILE", help="where the pid is written to"),
     Flag("--preserve-fds", value="N", convert=whole_number, help="pass on so many descriptors behind the three"),
+    Flag("--no-new-keyring", help="the caller's keys are the container's: a session has none of its own"),
     Flag("--explain", help="tell each stage, part and system call as it happens"),
+]
+RUN_FLAGS = [
+    *CREATE_FLAGS,
+    Flag("-d", "--detach", help="do not wait for its end"),
+    Flag("--keep", help="do not delete it when it has ended"),
 ]
 
 
@@ -66,7 +72,7 @@ class Commands:
         return {
             "create": CliCommand("Make a container of a bundle.", CREATE_FLAGS, "ID", self.create),
             "start": CliCommand("Let its command begin.", [], "ID", self.start),
-            "run": CliCommand("Create and start; wait for its end, and delete it.", CREATE_FLAGS, "ID", self.run),
+            "run": CliCommand("Create and start; wait for its end, and delete it.", RUN_FLAGS, "ID", self.run),
             "state": CliCommand("Show how it is.", [], "ID", self.state),
             "kill": CliCommand("Send it a signal.", [], "ID [SIGNAL]", self.kill),
             "delete": CliCommand(
@@ -75,6 +81,10 @@ class Commands:
             "list": CliCommand("List all.", [Flag("-q", "--quiet", help="only their ids"), FORMAT], "", self.list),
             "spec": CliCommand("Write a config.json to begin with.", [BUNDLE], "", self.spec),
         }
+
+    def dispatch(self, arguments: Sequence[str], program: str) -> int:
+        """Run the command that the first argument names; the exit code. Raises EngineError."""
+        return dispatch(self.table(), arguments, program)
 
     @property
     def runtime(self) -> Runtime:
@@ -91,6 +101,7 @@ class Commands:
         creator = self.creator()
         creator.explains = options.explain
         creator.preserved = options.preserve_fds or 0
+        creator.keeps_keyring = options.no_new_keyring
         return creator
 
     def create(self, options: Options) -> int:
@@ -107,7 +118,8 @@ class Commands:
     def run(self, options: Options) -> int:
         """`run`: the exit code is the command's."""
         (id,) = options.operands
-        return self._creator(options).run(id, options.bundle or ".", options.console_socket, options.pid_file)
+        given = (options.bundle or ".", options.console_socket, options.pid_file)
+        return self._creator(options).run(id, *given, detach=options.detach, keep=options.keep)
 
     def state(self, options: Options) -> int:
         """`state`: a JSON object, a field in a line."""
@@ -168,7 +180,7 @@ def main(
             return 0
         if options.root is not None:
             commands.root = options.root
-        return dispatch(commands.table(), ["--help"] if options.help else options.operands, program)
+        return commands.dispatch(["--help"] if options.help else options.operands, program)
     except (Exception, KeyboardInterrupt) as error:
         told = in_words_of_runc(error)
         if options.log is not None:

@@ -13,6 +13,7 @@ from ch04_images import state as records
 from ch05_lifecycle.proc_stat import start_time
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci import hooks, process, resources, state
+from ch07_practice.oci.attend import attend, take_signals
 from ch07_practice.oci.bundle import Bundle
 from ch07_practice.oci.cgroup_mount import cgroup_filesystem
 from ch07_practice.oci.document import Node
@@ -20,7 +21,7 @@ from ch07_practice.oci.door import open_door
 from ch07_practice.oci.handover import give_terminal, write_pid_file
 from ch07_practice.oci.mounts import DefaultDevices, Mounts, Sources
 from ch07_practice.oci.namespaces import Namespaces
-from ch07_practice.oci.root import BindRoot, PivotRoot, ReadOnlyRoot, RootPropagation
+from ch07_practice.oci.root import ReadOnlyRoot, RootPropagation, root_of
 from ch07_practice.oci.runtime import Runtime, run_hooks
 from ch07_practice.oci.state import CREATED, STOPPED, Kept
 
@@ -32,6 +33,8 @@ class Creator(Runtime):
     """Whether each stage, part and system call is told as it happens."""
     preserved = 0
     """How many descriptors of the caller, behind the standard streams, the command gets."""
+    keeps_keyring = False
+    """Whether the keys of the caller's session are the container's, where a later chapter would give it none."""
 
     def cgroup_path(self, config: Node, id: str) -> str:
         """Where the container's cgroup is. Raises EngineError."""
@@ -43,14 +46,15 @@ class Creator(Runtime):
         now = lambda pid: kept.state(CREATED) | {"pid": pid}  # noqa: E731
         limited = resources.Resources(config, self.cgroup_path(config, kept.id))
         mounts = Mounts(config, cgroup_filesystem(namespaces, limited.group))
+        root, change_root = root_of(bundle, kept, namespaces)
         return [
             limited,
             namespaces,
             hooks.RuntimeHooks(config, now),
-            BindRoot(bundle),
+            root,
             hooks.ContainerHooks(config, now),
             Sources(bundle, mounts, namespaces),
-            PivotRoot(),
+            change_root,
             RootPropagation(bundle),
             mounts,
             DefaultDevices(),
@@ -68,8 +72,6 @@ class Creator(Runtime):
         bundle = bundles.load(directory)
         config = bundle.config
         hooks.check(config)
-        if not Namespaces(config["linux"]["namespaces"]).has("mount"):
-            raise config["linux"]["namespaces"].wrong("there is no mount namespace, so its root would be the host's")
         if not config["process"]:
             raise config["process"].wrong("it is missing, and there is no command to start")
         process.check_terminal(config["process"], console_socket)
@@ -129,19 +131,33 @@ class Creator(Runtime):
             raise
         let_go(container)
 
-    def run(self, id: str, directory: str, console_socket: str | None = None, pid_file: str | None = None) -> int:
-        """create, start, wait, delete; the command's exit code. Raises EngineError."""
+    def run(
+        self,
+        id: str,
+        directory: str,
+        console_socket: str | None = None,
+        pid_file: str | None = None,
+        *,
+        detach: bool = False,
+        keep: bool = False,
+    ) -> int:
+        """create, start, wait, delete; the command's exit code. Raises EngineError.
+
+        detach: do not wait, so there is no code but 0; keep: do not delete it when it has ended.
+        """
         kept = self.create(id, directory, console_socket, pid_file)
-        child = kept.record()["pid"]
+        child, signals = kept.record()["pid"], -1 if detach else take_signals()
         try:
             self.start(id)
-            _, status = os.waitpid(child, 0)
+            if detach:
+                return 0
+            code = attend(child, signals)
         except BaseException:
             self.delete(id, force=True)
             raise
-        self.delete(id, force=True)
-        code = os.waitstatus_to_exitcode(status)
-        return code if code >= 0 else 128 - code
+        if not keep:
+            self.delete(id, force=True)
+        return code
 
 
 def streams_of(described: Node) -> Part:

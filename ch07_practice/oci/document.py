@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SPEC = "1.2.0"
+SPEC = "1.3.0"
 """The version of the specification that we speak."""
 KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or false", int: "a whole number"}
 LARGEST = (1 << 64) - 1

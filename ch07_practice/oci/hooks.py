@@ -56,7 +56,7 @@ class Hook:
             os.lseek(stdin, 0, os.SEEK_SET)
             streams = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((stdin, output, output))]
             try:
-                pid = os.posix_spawn(self.path, self.argv, self.environment, file_actions=streams)
+                pid = os.posix_spawn(self.path, self.argv, self.environment, file_actions=streams, setsigmask=())
             except OSError as error:
                 raise EngineError(f"hook {self.place}", f"{self.path}: {error.strerror}") from None
             status = self._wait(pid)

@@ -11,6 +11,8 @@ import sys
 from ch02_namespaces import syscalls
 from ch03_run.container import Container, Part
 from ch07_practice.oci.bundle import Bundle
+from ch07_practice.oci.namespaces import Namespaces
+from ch07_practice.oci.state import Kept
 
 PROPAGATION = {
     "": syscalls.MS_REC | syscalls.MS_PRIVATE,
@@ -77,3 +79,12 @@ class ReadOnlyRoot(Part):
     def enter(self, container: Container) -> None:
         flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
         syscalls.mount(None, "/", None, flags)
+
+
+def root_of(bundle: Bundle, kept: Kept, namespaces: Namespaces) -> tuple[Part, Part]:
+    """Who gives the root file system a mount, and who makes it the root: others, if there is no mount namespace."""
+    if namespaces.has("mount"):
+        return BindRoot(bundle), PivotRoot()
+    from ch07_practice.oci.inherited_root import ChangeRoot, InheritedRoot
+
+    return InheritedRoot(bundle, kept), ChangeRoot()

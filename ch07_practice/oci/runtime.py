@@ -14,7 +14,7 @@ from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state as records
 from ch07_practice.oci import state
 from ch07_practice.oci.document import Node
-from ch07_practice.oci.state import CREATED, DOOR, RUNNING, STOPPED, Kept
+from ch07_practice.oci.state import CREATED, DOOR, IS_PAUSED, MOUNT, RUNNING, STOPPED, Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Runtime:
             raise EngineError(f"container {id}", "it does not run")
         try:
             syscalls.pidfd_send_signal(pidfd, number)
+            if number == syscalls.SIGKILL:
+                self._thaw(kept)
         except SyscallError as error:
             raise EngineError(f"container {id}", "it has just ended", str(error)) from None
         finally:
@@ -82,20 +84,34 @@ class Runtime:
             return
         try:
             syscalls.pidfd_send_signal(pidfd, syscalls.SIGKILL)
+            self._thaw(kept)
             wait_for(pidfd, PATIENCE)
         finally:
             os.close(pidfd)
 
+    def _thaw(self, kept: Kept) -> None:
+        """Let it go on, if it is paused: version 1 of cgroups would not even let it die."""
+        if kept.record().get(IS_PAUSED):
+            from ch02_namespaces.cgroups import Cgroup
+
+            Cgroup(kept.record()["cgroup"]).freeze(False)
+            kept.write(**{IS_PAUSED: False})
+
     def _forget(self, kept: Kept) -> None:
-        """Remove its cgroup, with the processes in it, and its directory."""
+        """Remove its cgroup, with the processes in it, its mount, if the host sees that, and its directory."""
         from ch02_namespaces.cgroups import Cgroup
 
         if os.path.exists(kept.path("state.json")):
-            group = Cgroup(kept.record()["cgroup"])
+            record = kept.record()
+            group = Cgroup(record["cgroup"])
             if any(map(os.path.isdir, group.directories())):
                 if group.processes():
                     group.kill()
                 group.remove()
+            if MOUNT in record:
+                from ch07_practice.oci.inherited_root import take_off
+
+                take_off(record)
         records.remove_tree(kept.path())
 
 

@@ -4,7 +4,7 @@
             door         a socket: who connects lets the container's command begin
             config.json  the bundle's, as it was
 
-Whether it is created, running or stopped, nobody writes down: the process itself says so.
+Whether it is created, running or stopped, nobody writes down: the process itself says so. That it is paused is written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ CREATING, CREATED, RUNNING, STOPPED, PAUSED = "creating", "created", "running", 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 LONGEST_ID = 1024
 DOOR = "door"
+MOUNT = "mount"
+"""Of a record: the mount that the host sees of a container without a mount namespace, inherited_root.py."""
+IS_PAUSED = "paused"
+"""Of a record: whether its processes have been stopped for a while, which a later chapter's runtime can."""
 CONFIG = "config.json"
 
 
@@ -76,12 +80,14 @@ class Kept:
         return None
 
     def status(self) -> str:
-        """creating, created, running or stopped."""
-        pidfd = self.open_process()
+        """creating, created, running, paused or stopped."""
+        pidfd, record = self.open_process(), self.record()
         if pidfd is None:
-            return STOPPED if self.record()["pid"] else CREATING
+            return STOPPED if record["pid"] else CREATING
         os.close(pidfd)
-        return CREATED if os.path.exists(self.path(DOOR)) else RUNNING
+        if os.path.exists(self.path(DOOR)):
+            return CREATED
+        return PAUSED if record.get(IS_PAUSED) else RUNNING
 
     def state(self, status: str = "") -> dict[str, Any]:
         """The state as the specification has it; what hooks and `state` get. status: if it is known better."""

@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def attributes_of(described: Node, linux: Node, state_of: Callable[[int], dict[str, Any]], root: str) -> list[Part]:
+def attributes_of(
+    described: Node, linux: Node, state_of: Callable[[int], dict[str, Any]], root: str, keeps_keyring: bool = False
+) -> list[Part]:
     """In their order. described: the document of the process; state_of: of a container whose process has this pid;
-    root: where the runtime keeps its containers.
+    root: where the runtime keeps its containers; keeps_keyring: whether the caller's keys are the process's, too.
 
     Raises EngineError.
     """
     seccomp = optional.seccomp(linux["seccomp"], state_of, root)
     gains_nothing = described["noNewPrivileges"].flag()
     return [
-        SessionKeyring(),
+        *([] if keeps_keyring else [SessionKeyring()]),
         *optional.home(described),
         *optional.scheduling(described),
+        *optional.memory_policy(linux["memoryPolicy"]),
         *optional.personality(linux["personality"]),
         *optional.no_new_privileges(described["noNewPrivileges"]),
         *optional.resource_limits(described["rlimits"]),

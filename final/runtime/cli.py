@@ -12,9 +12,11 @@ from ch04_images.state import json_of, parse_json
 from ch07_practice.oci import cli, state
 from ch07_practice.oci.document import SPEC, Node
 from ch07_practice.oci.state import Kept
+from final.runtime.flags import EXEC_FLAGS, GIVEN, GLOBAL_FLAGS, UPDATE_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ch02_namespaces.cgroups import Cgroup
@@ -22,48 +24,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "mydocker-runtime"
 VERSION = "0.7.0"
-GLOBAL_FLAGS = [
-    Flag("--debug", help="for those who ask for more; we always say all"),
-    Flag("--systemd-cgroup", help="found out by itself: cgroupsPath is slice:prefix:name then"),
-    Flag("--rootless", value="true|false|auto", help="found out by itself"),
-    Flag("-v", "--version", help="print the version"),
-]
-EXEC_FLAGS = [
-    Flag("-p", "--process", value="FILE", help="the process, as config.json has one"),
-    Flag("-t", "--tty", help="with a terminal of its own"),
-    Flag("-d", "--detach", help="do not wait for it"),
-    Flag("--console-socket", value="SOCKET", help="who takes the terminal"),
-    Flag("--pid-file", value="FILE", help="where the pid is written to"),
-    Flag("--cwd", value="DIRECTORY", help="where it starts"),
-    Flag("-e", "--env", value="NAME=VALUE", many=True, help="set an environment variable"),
-    Flag("-u", "--user", value="UID[:GID]", help="who it is"),
-    Flag("-g", "--additional-gids", value="GID", convert=whole_number, many=True, help="one more group"),
-    Flag("-c", "--cap", value="CAPABILITY", many=True, help="one more capability"),
-    Flag("--no-new-privs", help="it cannot gain privileges"),
-]
-UPDATE_FLAGS = [
-    Flag("-r", "--resources", value="FILE", help="linux.resources as JSON; - is standard input"),
-    Flag("--memory", value="BYTES", convert=whole_number, help="memory limit"),
-    Flag("--memory-swap", value="BYTES", convert=whole_number, help="memory and swap together"),
-    Flag("--memory-reservation", value="BYTES", convert=whole_number, help="what it may keep when memory is short"),
-    Flag("--cpu-shares", value="N", convert=whole_number, help="weight against others"),
-    Flag("--cpu-quota", value="MICROSECONDS", convert=whole_number, help="time in each period"),
-    Flag("--cpu-period", value="MICROSECONDS", convert=whole_number, help="length of a period"),
-    Flag("--cpuset-cpus", value="LIST", help="processors it may run on"),
-    Flag("--cpuset-mems", value="LIST", help="memory nodes it may use"),
-    Flag("--pids-limit", value="N", convert=whole_number, help="most processes at one time"),
-]
-GIVEN = {
-    "memory": ("memory", "limit"),
-    "memory_swap": ("memory", "swap"),
-    "memory_reservation": ("memory", "reservation"),
-    "cpu_shares": ("cpu", "shares"),
-    "cpu_quota": ("cpu", "quota"),
-    "cpu_period": ("cpu", "period"),
-    "cpuset_cpus": ("cpu", "cpus"),
-    "cpuset_mems": ("cpu", "mems"),
-    "pids_limit": ("pids", "limit"),
-}
+REFUSED = ("checkpoint", "restore")
+"""Commands that engines look for, and find out by `--help` that they are not there."""
 
 
 class Commands(cli.Commands):
@@ -91,6 +53,14 @@ class Commands(cli.Commands):
             ),
             "features": CliCommand("Say what this runtime can do.", [], "", self.features),
         }
+
+    def dispatch(self, arguments: Sequence[str], program: str) -> int:
+        """Run a command. Raises EngineError."""
+        if arguments and arguments[0] in REFUSED:
+            raise EngineError(
+                arguments[0], "this runtime cannot keep a running container in files", "runc can, with CRIU"
+            )
+        return super().dispatch(arguments, program)
 
     def creator(self) -> Creator:
         """One that knows all of the specification."""
@@ -124,7 +94,10 @@ class Commands(cli.Commands):
         config = Node(kept.config(), "")
         described = self._process(options, config)
         check_process(described)
-        return execute_in(kept, config, described, group, options.detach, options.console_socket, options.pid_file)
+        if kept.status() == state.PAUSED and not options.ignore_paused:
+            raise EngineError(f"container {kept.id}", "it is paused", "`resume` it, or --ignore-paused")
+        given = (options.detach, options.console_socket, options.pid_file, options.preserve_fds or 0)
+        return execute_in(kept, config, described, group, *given)
 
     def _process(self, options: Options, config: Node) -> Node:
         """The document of the process: the one that is given, or the container's with another command."""
@@ -142,6 +115,9 @@ class Commands(cli.Commands):
             wanted["user"] = {**wanted["user"], "additionalGids": options.additional_gids}
         if options.no_new_privs:
             wanted["noNewPrivileges"] = True
+        for option, field in (("process_label", "selinuxLabel"), ("apparmor", "apparmorProfile")):
+            if getattr(options, option) is not None:
+                wanted[field] = getattr(options, option)
         if options.cap:
             sets = wanted.get("capabilities") or {}
             kinds = ("bounding", "effective", "permitted")
@@ -172,9 +148,10 @@ class Commands(cli.Commands):
 
     def _freeze(self, options: Options, frozen: bool) -> int:
         kept, group = self._find(options)
-        if kept.status() not in (state.CREATED, state.RUNNING):
+        if kept.status() not in (state.CREATED, state.RUNNING, state.PAUSED):
             raise EngineError(f"container {kept.id}", f"it is {kept.status()}")
         group.freeze(frozen)
+        kept.write(**{state.IS_PAUSED: frozen})
         return 0
 
     def update(self, options: Options) -> int:

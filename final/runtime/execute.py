@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ch02_namespaces import syscalls
 from ch02_namespaces.cgroups import Cgroup
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container, Part, create, let_go, run, start, wait
@@ -17,7 +18,7 @@ from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch07_practice.oci import process as oci_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.handover import give_terminal, write_pid_file
-from ch07_practice.oci.state import CREATED, RUNNING, STOPPED, Kept
+from ch07_practice.oci.state import CREATED, MOUNT, PAUSED, RUNNING, STOPPED, Kept
 from final.runtime import optional
 from final.runtime.attributes import attributes_of
 
@@ -25,12 +26,16 @@ KINDS = ("user", "cgroup", "ipc", "uts", "net", "pid", "mnt", "time")
 
 
 class JoinContainer(Part):
-    """Everything that the container sees, by the namespaces of its process: setns(2)."""
+    """Everything that the container sees, by the namespaces of its process: setns(2).
+
+    One that has the host's mounts has a root of its own all the same: chroot(2).
+    """
 
     section = "5.4"
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
+        self._root = -1
 
     def prepare(self, container: Container) -> None:
         pidfd = self._kept.open_process()
@@ -42,11 +47,16 @@ class JoinContainer(Part):
             for kind in KINDS
             if os.stat(f"/proc/{pid}/ns/{kind}").st_ino != os.stat(f"/proc/self/ns/{kind}").st_ino
         ]
+        if MOUNT in self._kept.record():
+            self._root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.close(pidfd)
         if self._kept.status() == STOPPED:  # so the number may have meant somebody else
             raise EngineError(f"container {self._kept.id}", "it has just ended")
 
     def enter(self, container: Container) -> None:
+        if self._root >= 0:
+            os.fchdir(self._root)
+            syscalls.chroot(".")
         os.chdir("/")
         sys.meta_path.clear()  # from here on Python would look for modules in the container
 
@@ -54,6 +64,9 @@ class JoinContainer(Part):
         for descriptor in self.join:
             os.close(descriptor)
         self.join = ()
+        if self._root >= 0:
+            os.close(self._root)
+        self._root = -1
 
 
 def execute_in(
@@ -64,12 +77,14 @@ def execute_in(
     detach: bool,
     console_socket: str | None,
     pid_file: str | None,
+    preserved: int,
 ) -> int:
     """Run a process in a container; its exit code, or 0 when it has begun, with detach. Raises EngineError.
 
-    config: the container's document; described: that of the process.
+    config: the container's document; described: that of the process; preserved: how many descriptors of the caller,
+    behind the standard streams, it gets.
     """
-    if kept.status() not in (CREATED, RUNNING):
+    if kept.status() not in (CREATED, RUNNING, PAUSED):
         raise EngineError(f"container {kept.id}", f"it is {kept.status()}")
     streams = streams_of(described, detach, console_socket)
     now = lambda pid: kept.state() | {"pid": pid}  # noqa: E731
@@ -85,6 +100,7 @@ def execute_in(
         *attributes_of(described, config["linux"], now, kept.root),
     ]
     command = oci_process.command_of(described)
+    command.preserved = preserved
     if detach:
         return _leave(Container(kept.id, command, parts), streams, console_socket, pid_file)
     from ch03_run.foreground import Foreground

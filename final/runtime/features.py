@@ -6,6 +6,7 @@ from typing import Any
 
 from ch07_practice.oci import hooks, mounts, namespaces
 from ch07_practice.oci.document import SPEC
+from final.runtime import memory_policy, seccomp, seccomp_filter
 from final.runtime.capabilities import NUMBERS
 
 
@@ -23,10 +24,19 @@ def features() -> dict[str, Any]:
             "namespaces": sorted(namespaces.KINDS),
             "capabilities": sorted(NUMBERS),
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
-            "seccomp": {"enabled": True},
+            "seccomp": {
+                "enabled": True,
+                "actions": sorted(seccomp_filter.ACTIONS),
+                "operators": sorted(seccomp_filter.OPERATORS),
+                "archs": sorted(seccomp_filter.ARCHITECTURES),
+                "knownFlags": sorted(seccomp.FLAGS),
+                "supportedFlags": sorted(seccomp.FLAGS),
+            },
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": True},
+            "memoryPolicy": {"modes": list(memory_policy.MODES), "flags": sorted(memory_policy.FLAGS)},
         },
     }

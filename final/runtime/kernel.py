@@ -39,8 +39,8 @@ KEYCTL_JOIN_SESSION_KEYRING = 1
 
 # asm/unistd.h
 NUMBERS = {
-    "x86_64": {"keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317},
-    "aarch64": {"keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277},
+    "x86_64": {"set_mempolicy": 238, "keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317},
+    "aarch64": {"set_mempolicy": 237, "keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277},
 }
 _NUMBERS = NUMBERS[os.uname().machine]
 
@@ -139,6 +139,15 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     syscalls.checked("capset", result, *(_Symbol(f"{value:#x}") for value in (effective, permitted, inheritable)))
 
 
+def set_owner_of_new_files(uid: int, gid: int) -> None:
+    """Who the files belong to that we make, and whose rights to files we have; capabilities for files go: setfsuid(2).
+
+    The call never fails, it only does nothing."""
+    _libc.setfsgid(gid)
+    _libc.setfsuid(uid)
+    syscalls.checked("setfsuid", 0 if _libc.setfsuid(uid) == uid else -1, uid)
+
+
 def set_ambient(capabilities: Iterable[int]) -> None:
     """The capabilities that outlive execve(2) without any on the file, and no others: PR_CAP_AMBIENT(2const)."""
     result = _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
@@ -212,6 +221,17 @@ def ioprio_set(pid: int, kind: int, level: int) -> None:
     value = kind << IOPRIO_CLASS_SHIFT | level
     result = _libc.syscall(_NUMBERS["ioprio_set"], *map(ctypes.c_int, (IOPRIO_WHO_PROCESS, pid, value)))
     syscalls.checked("ioprio_set", result, _Symbol("IOPRIO_WHO_PROCESS"), pid, _Symbol(f"{value:#x}"))
+
+
+def set_mempolicy(mode: int, nodes: Iterable[int]) -> None:
+    """From which nodes our memory comes, and that of the children to come: set_mempolicy(2). ENOSYS if the kernel knows
+    no nodes. mode: MPOL_*, with flags."""
+    mask = sum(1 << node for node in nodes)
+    words = (mask.bit_length() + 63) // 64
+    octets = mask.to_bytes(words * 8, "little") if mask else None
+    size = ctypes.c_ulong(words * 64 + 1 if mask else 0)  # the kernel takes one less
+    result = _libc.syscall(_NUMBERS["set_mempolicy"], ctypes.c_int(mode), octets, size)
+    syscalls.checked("set_mempolicy", result, _Symbol(f"{mode:#x}"), _Symbol(f"{mask:#x}"))
 
 
 def personality(domain: int) -> None:

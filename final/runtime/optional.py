@@ -36,6 +36,15 @@ def time_offsets(node: Node, own: Namespaces) -> list[Part]:
     return [TimeOffsets(node, own)]
 
 
+def network_devices(node: Node, own: Namespaces) -> list[Part]:
+    """linux.netDevices."""
+    if not node:
+        return []
+    from final.runtime.network_devices import NetworkDevices
+
+    return [NetworkDevices(node, own)]
+
+
 def user_mappings(config: Node, own: Namespaces) -> list[Part]:
     """linux.uidMappings and gidMappings; a new user namespace must have them, and nobody else may."""
     if not (own.has("user") or config["linux"]["uidMappings"] or config["linux"]["gidMappings"]):
@@ -109,6 +118,15 @@ def exec_affinity(node: Node) -> list[Part]:
     from final.runtime.scheduling import ExecAffinity
 
     return [ExecAffinity(node)]
+
+
+def memory_policy(node: Node) -> list[Part]:
+    """linux.memoryPolicy."""
+    if not node:
+        return []
+    from final.runtime.memory_policy import MemoryPolicy
+
+    return [MemoryPolicy(node)]
 
 
 def personality(node: Node) -> list[Part]:

@@ -44,21 +44,23 @@ class FullRuntime(Creator):
         mounts = MappedMounts(config, cgroup_filesystem(namespaces, limited.group))
         kernel = GenuineKernelFilesystems(mounts)
         devices = Devices(linux["devices"], namespaces.has("user"))
+        own_root, change_root = root.root_of(bundle, kept, namespaces)
         return [
             limited,
             DeviceRules(linux["resources"]["devices"], limited.group),
             namespaces,
             *optional.time_offsets(linux["timeOffsets"], namespaces),
             *optional.user_mappings(config, namespaces),
+            *optional.network_devices(linux["netDevices"], namespaces),
             hooks.RuntimeHooks(config, now),
             *optional.oom_score(described["oomScoreAdj"]),
-            root.BindRoot(bundle),
+            own_root,
             *optional.root_inside(namespaces),
             hooks.ContainerHooks(config, now),
             Sources(bundle, mounts, namespaces),
             *optional.from_host(mounts, devices, namespaces),
             *optional.labels(described, linux["mountLabel"]),
-            root.PivotRoot(),
+            change_root,
             root.RootPropagation(bundle),
             mounts,
             kernel,
@@ -73,5 +75,5 @@ class FullRuntime(Creator):
             MaskedPaths(linux["maskedPaths"], kernel),
             process.WorkingDirectory(described),
             process.Findable(),
-            *attributes_of(described, linux, early, kept.root),
+            *attributes_of(described, linux, early, kept.root, self.keeps_keyring),
         ]

@@ -10,6 +10,7 @@ import os
 from ch03_run.container import Container, Part
 from ch07_practice.oci.document import Node
 from final.runtime import kernel
+from final.runtime.number_list import numbers_of
 
 POLICIES = {  # linux/sched.h; SCHED_ISO has a number, and no kernel that knows it
     "SCHED_OTHER": 0,
@@ -114,18 +115,5 @@ class ExecAffinity(Part):
 
 
 def cpus_of(node: Node) -> set[int]:
-    """The processors of a list such as 0-3,7: cpuset(7), "List format". Empty if it is missing or empty.
-
-    Raises EngineError.
-    """
-    found: set[int] = set()
-    for item in node.text("").split(",") if node.text("") else []:
-        first, dash, last = item.partition("-")
-        ends = [first, last] if dash else [first, first]
-        if not all(end.isascii() and end.isdecimal() and len(end) < 6 for end in ends):
-            raise node.wrong(f"{item!r} is no processor, nor a range", "such as 0-3,7")
-        low, high = map(int, ends)
-        if not low <= high < MOST_CPUS:
-            raise node.wrong(f"{item!r} is no range of processors", f"0 to {MOST_CPUS - 1}")
-        found.update(range(low, high + 1))
-    return found
+    """The processors of a list such as 0-3,7. Empty if it is missing or empty. Raises EngineError."""
+    return numbers_of(node, MOST_CPUS, "processor")

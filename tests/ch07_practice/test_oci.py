@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from tests.ch07_practice.bundles import Runtime
 from tests.support import leaks, processes
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails, one_line
 from tests.support.hosts import REPOSITORY, finish
-from tests.support.polling import eventually
+from tests.support.polling import PATIENCE, eventually
 
 pytestmark = pytest.mark.kernel
 SLEEP = ["sleep", "1000"]
+TRAP = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.02; done"
 KERNEL = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
 
 
@@ -63,6 +65,23 @@ class TestLife:
         assert (result.code, result.out, result.err) == (7, b"out\n", b"err\n")
         assert runtime.sh("kill -9 $$; true").code == 0  # a PID 1 does not get it
         assert list(runtime.root.iterdir()) == []
+
+    @pytest.mark.parametrize(("script", "code"), [("echo ready; exec sleep 1000", 143), (TRAP, 3)])
+    def test_run_passes_signals_on(self, runtime: Runtime, script: str, code: int) -> None:
+        """Where they would be lost, because nothing in the container waits for them, they end it."""
+        bundle = runtime.bundle(["sh", "-c", script])
+        running = runtime.spawn("run", "--bundle", str(bundle), "box", stdout=subprocess.PIPE)
+        assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+        running.terminate()
+        assert running.wait(PATIENCE) == code
+        running.stdout.close()
+        assert list(runtime.root.iterdir()) == []
+
+    def test_run_detached_and_kept(self, runtime: Runtime) -> None:
+        assert runtime.raw("run", "--detach", "--bundle", str(runtime.bundle(SLEEP)), "one").code == 0
+        assert runtime.status("one") == "running"
+        assert runtime.raw("run", "--keep", "--bundle", str(runtime.bundle(["sh", "-c", "exit 4"])), "two").code == 4
+        assert runtime.status("two") == "stopped"
 
     def test_list(self, runtime: Runtime) -> None:
         runtime.create("one", SLEEP)
@@ -397,7 +416,7 @@ class TestDocument:
             ({"mounts": [{"destination": "/x", "options": ["rbind"], "source": "/nosuch"}]}, "mounts[0].source"),
             ({"linux": {"namespaces": [{"type": "mount"}, {"type": "x"}]}}, "linux.namespaces[1].type"),
             ({"linux": {"namespaces": [{"type": "mount"}, {"type": "mount"}]}}, "linux.namespaces[1]"),
-            ({"linux": {"namespaces": []}}, "linux.namespaces"),
+            ({"linux": {"namespaces": []}}, "hostname"),
             ({"hooks": {"prestart": [{"path": "sh"}]}}, "hooks.prestart[0].path"),
             ({"hooks": {"poststop": [{"path": "/x", "timeout": 0}]}}, "hooks.poststop[0].timeout"),
             ({"annotations": {"a": 1}}, "annotations.a"),

@@ -714,7 +714,8 @@ class TestWhatIsKept:
         mounts = [bind(path, path, "ro") for path in Attacked(tmp_path).shared]
         look = [os.path.realpath(sys.executable), "-I", str(keys)]
         bundle = runtime.bundle(look, all_of(writable, bind(keys, str(keys)), *mounts))
-        for words, expected in ((look, "found"), (runtime.words("run", "--bundle", str(bundle), "box"), "none")):
+        run = runtime.words("run", "--bundle", str(bundle), "box")
+        for words, expected in ((look, "found"), (run, "none"), ([*run, "--no-new-keyring"], "found")):
             assert runtime.host.run([sys.executable, str(keys), *words], cwd=REPOSITORY).text == expected
 
     def test_nobody_else_reads_or_writes_it(self, runtime: Runtime) -> None:

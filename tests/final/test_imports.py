@@ -22,7 +22,7 @@ ALWAYS = {
     *("ch02_namespaces.command_line", "ch02_namespaces.errors", "ch02_namespaces.output", "ch02_namespaces.syscalls"),
     *("ch04_images.sealed", "ch04_images.state", "ch05_lifecycle.proc_stat"),
     *("ch07_practice.oci.cli", "ch07_practice.oci.document", "ch07_practice.oci.runtime", "ch07_practice.oci.state"),
-    *("final.runtime", "final.runtime.cli"),
+    *("final.runtime", "final.runtime.cli", "final.runtime.flags"),
 }
 CGROUPS = {
     *("ch02_namespaces.cgroups", "ch02_namespaces.cgroup_v1", "ch02_namespaces.cgroup_v2"),
@@ -43,8 +43,10 @@ OF_EXEC = {"ch03_run.foreground", "ch03_run.terminal", "final.runtime.execute"}
 SECCOMP = {"defaultAction": "SCMP_ACT_ALLOW"}
 FIELDS: dict[str, tuple[str, str, Any]] = {
     "final.runtime.labels": ("process", "apparmorProfile", "unconfined"),
+    "final.runtime.network_devices": ("linux", "netDevices", {"lo": {}}),
     "final.runtime.no_new_privileges": ("process", "noNewPrivileges", True),
     "final.runtime.oom_score": ("process", "oomScoreAdj", 1000),
+    "final.runtime.memory_policy": ("linux", "memoryPolicy", {"mode": "MPOL_LOCAL"}),
     "final.runtime.personality": ("linux", "personality", {"domain": "LINUX"}),
     "final.runtime.rlimits": ("process", "rlimits", [{"type": "RLIMIT_NOFILE", "soft": 99, "hard": 99}]),
     "final.runtime.scheduling": ("process", "ioPriority", {"class": "IOPRIO_CLASS_IDLE", "priority": 7}),

@@ -336,6 +336,40 @@ class TestScheduling:
         fails(runtime.run(["true"], change), ENGINE_FAILED, *words)
 
 
+class TestMemoryPolicy:
+    """linux.memoryPolicy, as proc_pid_numa_maps(5) shows it."""
+
+    @pytest.mark.skipif(not os.path.exists("/proc/self/numa_maps"), reason="this kernel knows no memory nodes")
+    @pytest.mark.parametrize(
+        ("policy", "shown"),
+        [
+            ({"mode": "MPOL_BIND", "nodes": "0"}, "bind:0"),
+            ({"mode": "MPOL_INTERLEAVE", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}, "interleave=static:0"),
+            ({"mode": "MPOL_DEFAULT"}, "default"),
+        ],
+    )
+    def test_of_a_container_and_of_exec(self, runtime: Runtime, policy: dict[str, Any], shown: str) -> None:
+        assert runtime.create("box", ["sleep", "1000"], linux(memoryPolicy=policy)).code == 0
+        assert runtime.raw("start", "box").code == 0
+        for of in ("1", "self"):
+            lines = runtime.raw("exec", "box", "cat", f"/proc/{of}/numa_maps").text.splitlines()
+            assert {line.split()[1] for line in lines} == {shown}
+
+    @pytest.mark.parametrize(
+        ("policy", "words"),
+        [
+            ({}, ["linux.memoryPolicy.mode", "missing"]),
+            ({"mode": "MPOL_FAST"}, ["linux.memoryPolicy.mode", "MPOL_FAST"]),
+            ({"mode": "MPOL_LOCAL", "flags": ["X"]}, ["linux.memoryPolicy.flags[0]", "'X'"]),
+            ({"mode": "MPOL_BIND", "nodes": "2-1"}, ["linux.memoryPolicy.nodes", "'2-1'", "memory nodes"]),
+            ({"mode": "MPOL_BIND", "nodes": "1000"}, ["linux.memoryPolicy", "nodes"]),
+            ({"mode": "MPOL_BIND"}, ["linux.memoryPolicy", "nodes"]),
+        ],
+    )
+    def test_wrong_ones(self, runtime: Runtime, policy: dict[str, Any], words: list[str]) -> None:
+        fails(runtime.run(["true"], linux(memoryPolicy=policy)), ENGINE_FAILED, *words)
+
+
 class TestLabels:
     @pytest.mark.skipif(os.path.exists("/sys/module/apparmor"), reason="this kernel has AppArmor")
     def test_no_apparmor(self, runtime: Runtime) -> None:

@@ -401,6 +401,26 @@ class TestRunning:
         box.freeze(False)
         assert not resources.is_frozen(box)
 
+    @pytest.mark.vm
+    def test_paused(self, box: Cgroup, runtime: Runtime) -> None:
+        """It says so; nothing enters it unasked; and it can be killed."""
+        assert runtime.raw("pause", "box").code == 0
+        assert runtime.status("box") == "paused"
+        assert resources.is_frozen(box)
+        fails(runtime.raw("exec", "box", "true"), ENGINE_FAILED, "it is paused", "--ignore-paused")
+        assert runtime.raw("resume", "box").code == 0
+        assert runtime.status("box") == "running"
+        assert runtime.raw("exec", "box", "true").code == 0
+        assert runtime.raw("pause", "box").code == 0
+        assert runtime.raw("kill", "box", "KILL").code == 0
+        eventually(lambda: runtime.status("box") == "stopped", "its end")
+        fails(runtime.raw("pause", "box"), ENGINE_FAILED, "stopped")
+
+    def test_paused_and_deleted(self, box: Cgroup, runtime: Runtime) -> None:
+        assert runtime.raw("pause", "box").code == 0
+        assert runtime.raw("delete", "--force", "box").code == 0
+        fails(runtime.raw("state", "box"), ENGINE_FAILED, "does not exist")
+
     def test_processes(self, box: Cgroup, runtime: Runtime) -> None:
         assert resources.processes(box) == [runtime.state("box")["pid"]]
         below = Path(box.directory(), "below")
