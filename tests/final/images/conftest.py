@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +49,12 @@ def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegis
     """The same, over TLS, for the user `alice` with the password `secret`."""
     with RealRegistry(tmp_path_factory.mktemp("tls-registry"), tls=True, users=True) as registry:
         yield registry
+
+
+@pytest.fixture
+def podman() -> Iterator[list[str]]:
+    """podman with a store of its own, which needs no mounts. It takes no run directory of more than 50 characters."""
+    if shutil.which("podman") is None:
+        pytest.skip("podman is not installed")
+    with tempfile.TemporaryDirectory() as top:
+        yield ["podman", "--root", f"{top}/p", "--runroot", f"{top}/r", "--storage-driver", "vfs"]

@@ -151,13 +151,13 @@ def test_skopeo_reads_what_we_save_and_we_what_it_writes(
     assert other_store.files(image) == FILES
 
 
-@pytest.mark.skipif(shutil.which("podman") is None, reason="podman is not installed")
 @pytest.mark.parametrize("format", FORMATS)
-def test_podman_loads_and_saves(store: Store, other_store: Store, image: str, format: str, tmp_path: Path) -> None:
+def test_podman_loads_and_saves(
+    store: Store, other_store: Store, podman: list[str], image: str, format: str, tmp_path: Path
+) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     store("tag", image, "registry.example/team/made:1")
     store("save", "--format", format, "-o", str(ours), "registry.example/team/made:1")
-    podman = ["podman", "--root", f"{tmp_path}/p", "--runroot", f"{tmp_path}/r", "--storage-driver", "vfs"]
     saving = ["save", "--format", format, "-o", str(theirs), "registry.example/team/made:1"]
     for words in (["load", "-i", str(ours)], saving):
         ended = subprocess.run([*podman, *words], capture_output=True, check=False)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -238,14 +237,6 @@ def test_skopeo_and_umoci_read_the_store(store: Store, image: str, registry: Rea
         bundle = tmp_path / "bundle"
         tool("umoci", "unpack", "--image", f"{store.root}/oci:{name}", bundle)
         assert (bundle / "rootfs/f").read_bytes() == b"1\n"
-
-
-@pytest.fixture
-def podman(tmp_path: Path) -> Iterator[list[str]]:
-    """podman with a store of its own, which needs no mounts."""
-    if shutil.which("podman") is None:
-        pytest.skip("podman is not installed")
-    yield ["podman", "--root", f"{tmp_path}/p", "--runroot", f"{tmp_path}/r", "--storage-driver", "vfs"]
 
 
 def test_podman_pulls_what_we_push(podman: list[str], store: Store, registry: RealRegistry, image: str) -> None:
