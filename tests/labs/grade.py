@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tests.labs import progress, report
 from tests.labs.checks import new_seed
 from tests.labs.grading import SECONDS_A_TASK, Grading, Result, grade
-from tests.labs.tasks import TOP, LabError, Task, read_tasks
+from tests.labs.tasks import TOP, LabError, Task, number_of, read_tasks
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -26,7 +26,10 @@ FAILED = 125
 
 def main(words: list[str]) -> int:
     """The exit code."""
-    options = _parse(words)
+    try:
+        options = _parse(words)
+    except SystemExit as end:  # argparse has said why; its own code is 2
+        return FAILED if end.code else 0
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # a shell has them ignored by what runs with `&`
         signal.signal(number, signal.SIG_DFL)
     seed = options.seed or new_seed()
@@ -43,7 +46,7 @@ def main(words: list[str]) -> int:
         report.print_table(results)
     reached, most = report.total(results)
     if reached < most and not options.json:
-        print(f"\nthe same values again: --seed {seed}")
+        print(f"\nthe same values again: SEED={seed}")
     return 0 if reached == most else 1
 
 
@@ -63,6 +66,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _grade(options: argparse.Namespace, seed: str) -> list[Result]:
     if os.geteuid() != 0:
         raise LabError("it takes root: namespaces, mounts and cgroups are made (sudo make grade, or VM=1 make grade)")
+    if not options.chapter or not options.tree:
+        raise LabError("which one? make grade CH=04 DIR=~/lab4")
     tasks = _chosen(options.chapter, options.task)
     trees = {task.name: Path(options.tree.replace("{task}", task.name)).resolve() for task in tasks}
     for task in tasks:
@@ -77,7 +82,7 @@ def _grade(options: argparse.Namespace, seed: str) -> list[Result]:
 
 
 def _chosen(chapter: str, names: list[str]) -> list[Task]:
-    tasks = read_tasks(chapter.removeprefix("ch").zfill(2))
+    tasks = read_tasks(number_of(chapter))
     unknown = set(names) - {task.name for task in tasks}
     if unknown:
         raise LabError(f"there is no task {', '.join(sorted(unknown))}; there are {', '.join(t.name for t in tasks)}")

@@ -1,8 +1,9 @@
 """Where a student's code runs while it is graded: processes, mounts, a network and a number of processes of its own.
 
 The grader never imports that code. It is started by util-linux (unshare(1), nsenter(1), prlimit(1)) in namespaces that
-end with it, under a limit of processes; whatever it does in there costs its own points alone. Only the sandbox's own
-directory can be written to, besides what the kernel shows: /proc, /dev, cgroups. No code of the chapters is used here.
+end with it, under limits of processes and memory; whatever it does in there costs its own points alone. Only the
+sandbox's own directory can be written to, besides what the kernel shows: /proc, /dev, cgroups. No code of the chapters
+is used here.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from tests.support.polling import PATIENCE, becomes
 SECONDS_A_COMMAND = PATIENCE / 3
 MOST_PROCESSES = 256
 LARGEST_FILE = 256 << 20  # bytes
+LARGEST_PROCESS = 2 << 30  # bytes
 LONGEST_OUTPUT = 1 << 20
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-JOIN = f'echo $$ > "$0/cgroup.procs" && exec prlimit --core=0 --fsize={LARGEST_FILE} -- "$@"'
+JOIN = f'echo $$ > "$0/cgroup.procs" && exec prlimit --core=0 --fsize={LARGEST_FILE} --as={LARGEST_PROCESS} -- "$@"'
 NAMESPACES = ["--mount", "--net", "--pid", "--ipc", "--uts"]
 UNSHARE = ["unshare", *NAMESPACES, "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
 SETUP = """

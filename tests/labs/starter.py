@@ -6,13 +6,12 @@ Python's standard library is needed, so that it runs where there is no Linux, to
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.labs.tasks import LABS, TOP, LabError, Task, cut, places, read_tasks
+from tests.labs.tasks import LABS, TOP, LabError, Task, cut, number_of, places, read_tasks
 
 ONLY_HERE = ("test_*.py", "README.md", "starter.py", "templates", "ch??", "__pycache__")
 """What is in tests/labs and not in a lab: how labs are made and proved, and what wrong solutions look like."""
@@ -47,10 +46,23 @@ def chapters_up_to(number: str) -> list[str]:
 
 
 def write_lab(number: str, directory: Path, tasks: Iterable[Task]) -> None:
-    """Write the lab of a chapter into a new directory, with these tasks cut out. Raises LabError."""
+    """Write the lab of a chapter into a new directory, or an empty one, with these tasks cut out; all of it or nothing.
+    Raises LabError, OSError."""
     packages = chapters_up_to(number)
-    if directory.exists() and any(directory.iterdir()):
+    if directory.is_dir() and any(directory.iterdir()):
         raise LabError(f"{directory}: it is not empty, and what is in it may be somebody's work")
+    if directory.exists() and not directory.is_dir():
+        raise LabError(f"{directory}: it is a file")
+    if TOP in directory.resolve().parents and directory.resolve().parent != TOP:
+        raise LabError(f"{directory}: it would be a part of what is copied; take a place outside of the repository")
+    try:
+        _write(number, packages, directory, list(tasks))
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+def _write(number: str, packages: Sequence[str], directory: Path, tasks: Sequence[Task]) -> None:
     copy_chapters(number, directory)
     without_caches = shutil.ignore_patterns("__pycache__")
     for name in CARRIED_DIRECTORIES:
@@ -66,9 +78,8 @@ def write_lab(number: str, directory: Path, tasks: Iterable[Task]) -> None:
     text = (LABS / "templates/Makefile").read_text()
     (directory / "Makefile").write_text(text.replace("@NUMBER@", number).replace("@PACKAGE@", newest))
     (directory / "pyproject.toml").write_text(project(packages))
-    chosen = list(tasks)
-    (directory / "README.md").write_text(handout(number, newest, chosen))
-    for task in chosen:
+    (directory / "README.md").write_text(handout(number, newest, tasks))
+    for task in tasks:
         cut(task, directory)
 
 
@@ -82,16 +93,17 @@ def copy_chapters(number: str, directory: Path) -> None:
 
 
 def project(packages: Sequence[str]) -> str:
-    """pyproject.toml for a tree that has no other packages than these."""
+    """pyproject.toml for a tree that has no other packages than these. `mydocker` is the newest of their engines;
+    chapter 2 has none."""
     top = [package.partition("/")[0] for package in packages]
-    with_program = [name for name in top if (TOP / name / "cli.py").exists() and name > "ch03"]
+    engines = [name for name in packages if "ch03" < name < "final" and (TOP / name / "cli.py").exists()]
     lines = []
     for line in (TOP / "pyproject.toml").read_text().splitlines():
         name = line.partition(" = ")[0]
+        if (name == "mydocker" and not engines) or (name == "mydocker-runtime" and "final" not in top):
+            continue
         if name == "mydocker":
-            line = re.sub(r'"[\w.]+:', f'"{with_program[-1]}.cli:', line) if with_program else ""
-        elif name == "mydocker-runtime" and "final" not in top:
-            line = ""
+            line = f'mydocker = "{engines[-1]}.cli:entry_point"'
         elif name == "packages":
             line = f"packages = {quoted(top)}"
         elif name == "files":
@@ -115,8 +127,8 @@ def handout(number: str, package: str, tasks: Sequence[Task]) -> str:
         rows.append(
             f"| [{task.name}](#{task.name}) | {task.points} | {task.minutes} | {task.section} | {', '.join(where)} |\n"
         )
-        docstrings = "\n\n".join(f"`{place.name}`:\n\n{indented(place.docstring)}" for place in places(task))
-        parts.append(f"\n## {task.name}\n\n{task.title} Read before: {', '.join(task.read)}.\n\n{docstrings}\n")
+        functions = "\n\n".join(f"`{place.name}`:\n\n{indented(place.handout)}" for place in places(task))
+        parts.append(f"\n## {task.name}\n\n{task.title} Read before: {', '.join(task.read)}.\n\n{functions}\n")
     head = HEAD.format(number=int(number), package=package, points=sum(task.points for task in tasks))
     return head + "".join(rows) + "".join(parts)
 
@@ -131,12 +143,15 @@ def main(words: list[str]) -> int:
     if len(words) != 2 or not all(words):
         print("usage: make lab CH=04 DIR=~/lab4", file=sys.stderr)
         return 125
-    number, directory = words[0].removeprefix("ch").zfill(2), Path(words[1]).expanduser()
+    number, directory = number_of(words[0]), Path(words[1]).expanduser()
     try:
         tasks = read_tasks(number)
         write_lab(number, directory, tasks)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 125
+    except OSError as error:
+        print(f"lab: {directory}: {error.strerror or error}", file=sys.stderr)
         return 125
     print(f"{directory}: {len(tasks)} tasks of chapter {int(number)}; README.md there says how to begin")
     return 0

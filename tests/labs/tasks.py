@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +41,11 @@ class Task(NamedTuple):
         return next((match[1] for match in found if match), "")
 
 
+def number_of(chapter: str) -> str:
+    """A chapter's number as labs.toml has it. 4, 04, ch4 and ch04 are 04."""
+    return chapter.removeprefix("ch").zfill(2)
+
+
 def read_tasks(chapter: str | None = None) -> list[Task]:
     """The tasks of one chapter, or of all, in the order of the file. Raises LabError."""
     with open(LABS / "labs.toml", "rb") as file:
@@ -60,26 +66,36 @@ def _task(entry: dict[str, Any]) -> Task:
 
 
 class Place(NamedTuple):
-    """A function's lines, counted from 1: the first of its definition, those of its body behind the docstring."""
+    """A function's lines, counted from 1: the first of its definition, those of its body behind the docstring.
+
+    signature: the lines before the docstring."""
 
     file: str
     name: str
     line: int
     first: int
     last: int
+    signature: str
     docstring: str
+
+    @property
+    def handout(self) -> str:
+        """The function as far as it is there in a lab."""
+        return f"{self.signature}\n{textwrap.indent(self.docstring, '    ')}"
 
 
 def places(task: Task, top: Path = TOP) -> Iterator[Place]:
     """Where the solution of a task is. Raises LabError for one without a docstring: that is the handout."""
     for solution in task.solution:
         file, _, name = solution.partition(":")
-        function = _find(ast.parse((top / file).read_text()), name, solution)
+        text = (top / file).read_text()
+        function = _find(ast.parse(text), name, solution)
         docstring = ast.get_docstring(function)
         if not docstring or len(function.body) < 2:
             raise LabError(f"task {task.name}: {solution} has no docstring, or nothing behind it")
-        first = (function.body[0].end_lineno or 0) + 1
-        yield Place(file, name, function.lineno, first, function.end_lineno or 0, docstring)
+        signature = "\n".join(text.splitlines()[function.lineno - 1 : function.body[0].lineno - 1])
+        first, last = (function.body[0].end_lineno or 0) + 1, function.end_lineno or 0
+        yield Place(file, name, function.lineno, first, last, textwrap.dedent(signature), docstring)
 
 
 def _find(module: ast.Module, name: str, solution: str) -> Function:

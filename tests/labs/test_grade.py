@@ -30,8 +30,9 @@ def test_more(sandbox, draw):
 @pytest.fixture
 def lab(alone: None, tmp_path: Path) -> Path:
     """A lab of chapter 2 in which one task is left to be done."""
-    write_lab("02", tmp_path / "lab", [task for task in read_tasks("02") if task.name == TASK])
-    return tmp_path / "lab"
+    directory = tmp_path / "my lab"
+    write_lab("02", directory, [task for task in read_tasks("02") if task.name == TASK])
+    return directory
 
 
 def hidden(tmp_path: Path, expected: int, name: str = "grade_limits_v2.py") -> str:
@@ -75,21 +76,38 @@ def test_json_of_github_classroom(lab: Path) -> None:
     ]
 
 
+def make(directory: Path, home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make where everything is installed already. `~` is left to it, as by shells that expand none behind a `=`."""
+    command = ["make", "--no-print-directory", "-o", ".venv/ready", "VM=0", f"PROGRESS={home}/my state/p.json", *words]
+    environment = {**os.environ, "HOME": str(home)}
+    return subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=10 * PATIENCE, check=False
+    )
+
+
 @pytest.mark.kernel
 def test_make_in_the_lab(tmp_path: Path, lab: Path) -> None:
     """Its Makefile needs nothing of this repository; here it is given an environment that is there already."""
     (lab / ".venv").symlink_to(TOP / ".venv" if (TOP / ".venv").exists() else Path(os.__file__).parents[2])
-    file = tmp_path / "state" / "progress.json"
-
-    def make(*words: str) -> subprocess.CompletedProcess[str]:
-        command = ["make", "--no-print-directory", "-o", ".venv/ready", "VM=0", f"PROGRESS={file}", *words]
-        return subprocess.run(command, cwd=lab, capture_output=True, text=True, timeout=10 * PATIENCE, check=False)
-
-    result = make("grade", "TASK=overlay")
+    hidden(tmp_path, 7)
+    result = make(lab, tmp_path, "grade", "TASK=overlay")
     assert result.returncode == 0, result.stderr
     assert "10/10" in result.stdout
-    assert make("grade", f"TASK={TASK}", "JSON=gradescope").returncode != 0
-    assert f"10/{sum(task.points for task in read_tasks('02'))} points" in make("progress").stdout
+    results = make(lab, tmp_path, "grade", f"TASK={TASK}", "JSON=gradescope", "HIDDEN=~/hidden7", "SEED=1").stdout
+    assert [test["extra_data"] for test in json.loads(results)["tests"]] == [{"tests": 4, "passed": 1}]
+    most = sum(task.points for task in read_tasks("02"))
+    assert f"12/{most} points" in make(lab, tmp_path, "progress").stdout
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("alone")
+@pytest.mark.skipif(not (TOP / ".venv").exists(), reason="make installs it")
+def test_make_in_the_repository(tmp_path: Path) -> None:
+    assert make(TOP, tmp_path, "lab", "CH=2", "DIR=~/my lab").returncode == 0
+    result = make(TOP, tmp_path, "grade", "CH=ch2", "DIR=~/my lab", f"TASK={TASK} whiteout-lookup")
+    assert result.returncode != 0
+    assert result.stdout.count("nothing is written yet") == 2
+    assert "which one?" in make(TOP, tmp_path, "grade", "CH=2").stderr
 
 
 def test_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +122,9 @@ def test_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["09"], "chapter 09"),
         (["02", "nothing"], "there is no task nothing"),
         (["02", "--tree", "/nowhere"], "/nowhere/ch02_namespaces"),
+        (["02", "--tree", ""], "which one?"),
+        (["", "--tree", "/nowhere"], "which one?"),
+        (["02", "--json", "nothing"], "invalid choice"),
     ],
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="root is asked for first")

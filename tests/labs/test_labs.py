@@ -7,16 +7,17 @@ from __future__ import annotations
 import ast
 import filecmp
 import json
-import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.labs import starter
 from tests.labs.starter import chapters_up_to, copy_chapters, write_lab
 from tests.labs.tasks import LABS, TOP, Task, cut, mark, places, read_tasks
 from tests.support.polling import PATIENCE
@@ -138,12 +139,61 @@ def test_a_lab_stands_alone(chapter: str, tmp_path: Path) -> None:
     assert [line for line in missing if line.partition(":")[0] not in unused] == []
 
 
-def test_a_directory_with_files_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "mine").touch()
-    command = [sys.executable, "-m", "tests.labs.starter", "02", str(tmp_path)]
-    result = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert result.returncode == 125 and "not empty" in result.stderr
-    assert os.listdir(tmp_path) == ["mine"]
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_setup_and_make_test_find(chapter: str, tmp_path: Path) -> None:
+    """The programs of pyproject.toml are there, and so is whatever the chapter's tests ask for."""
+    write_lab(chapter, tmp_path, read_tasks(chapter))
+    programs = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["scripts"]
+    assert ("mydocker" in programs) == (chapter != "02")
+    for program in programs.values():
+        directory = tmp_path / program.removesuffix(".cli:entry_point").replace(".", "/")
+        assert (directory / "cli.py").exists() and (directory / "__main__.py").exists(), program
+    newest = max(path.name for path in tmp_path.glob("ch*"))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", f"tests/{newest}"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("chapter", ["2", "02", "ch2", "ch02"])
+def test_words_for_a_lab(chapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chapter is called as one likes; a directory may be there if nothing is in it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "my lab").mkdir()
+    assert starter.main([chapter, "~/my lab"]) == 0
+    assert (tmp_path / "my lab/README.md").read_text().startswith("# Lab: chapter 2,")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["02"], "usage"),
+        (["02", ""], "usage"),
+        (["", "new"], "usage"),
+        (["09", "new"], "chapter 09: it has no tasks"),
+        (["two", "new"], "these have: 02, 03"),
+        (["02", "full"], "not empty"),
+        (["02", "full/mine"], "it is a file"),
+        (["02", "full/mine/new"], "Not a directory"),
+        (["02", str(LABS / "new")], "a part of what is copied"),
+    ],
+)
+def test_wrong_words_for_a_lab(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says why, and nothing is changed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine").touch()
+    assert starter.main(words) == 125
+    assert told in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "full", tmp_path / "full/mine"]
+    assert not (LABS / "new").exists()
+
+
+def test_half_a_lab_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter, "CARRIED", ("LICENSE", "nothing"))
+    assert starter.main(["02", str(tmp_path / "lab")]) == 125
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------- proofs

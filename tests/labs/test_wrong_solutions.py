@@ -232,7 +232,12 @@ while True:
     try:
         os.fork()
     except OSError:
-        time.sleep(0.1)
+        time.sleep(1)
+"""
+EATS = """
+eaten = []
+while True:
+    eaten.append(bytes(64 << 20))
 """
 BREAKS_MOUNTS = """
 import subprocess
@@ -243,13 +248,15 @@ open(__file__, "a").close()
 
 
 def test_hostile_solutions_cost_their_own_points(tmp_path: Path) -> None:
-    """One that hangs, one that forks without end, one that breaks its mounts and writes into the tree."""
-    hostile = {"limits-v2": HANGS, "uid-map": FORKS, "overlay": BREAKS_MOUNTS}
+    """One that hangs, one that forks without end, one that takes all memory, one that breaks its mounts and writes into
+    the tree."""
+    hostile = {"limits-v2": HANGS, "uid-map": FORKS, "merged-listing": EATS, "overlay": BREAKS_MOUNTS}
     tree_with("02", hostile, tmp_path / "tree")
     before = groups()
-    found = graded("02", *hostile, "whiteout-lookup", "limits-v1", "--tree", str(tmp_path / "tree"), "--seconds", "5")
+    found = graded("02", *hostile, "whiteout-lookup", "limits-v1", "--tree", str(tmp_path / "tree"), "--seconds", "6")
     lost = {name for name, test in found.items() if test["status"] != "passed"}
     assert lost == set(hostile), found
-    assert "still running after 5 seconds" in found["limits-v2"]["output"]
+    assert "still running after 6 seconds" in found["limits-v2"]["output"]
+    assert "MemoryError" in found["merged-listing"]["output"]
     assert "Read-only file system" in found["overlay"]["output"]
     assert groups() == before
