@@ -72,9 +72,11 @@ def hierarchies() -> list[Hierarchy]:
 
 
 def default_parent() -> str:
-    """Where our groups belong: "mydocker" for root; for others beside their own group, which systemd may delegate."""
+    """Where our groups belong: "mydocker" for the machine's root; for others beside their own group, which systemd may
+    delegate."""
     own = dict(_own_cgroups()).get("", "/")
-    return PARENT if os.geteuid() == 0 else f"{os.path.dirname(own)}/{PARENT}".strip("/")
+    is_root = os.geteuid() == 0 and not syscalls.in_user_namespace()
+    return PARENT if is_root else f"{os.path.dirname(own)}/{PARENT}".strip("/")
 
 
 def usable_hierarchies(parent: str) -> list[Hierarchy]:
@@ -283,6 +285,8 @@ def sweep(parent: str = PARENT, mounted: Iterable[Hierarchy] | None = None) -> N
     that are still in such a group have lost their engine, and nobody else would ever end them.
     """
     known = list(hierarchies() if mounted is None else mounted)
+    if not known:
+        return
     try:
         with locked(f"{known[0].mountpoint}/{parent}", fcntl.LOCK_EX | fcntl.LOCK_NB):
             for name in sorted({name for group in known for name in _groups(f"{group.mountpoint}/{parent}")}):

@@ -123,13 +123,15 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
 
     flags: CLONE_NEW*; child: its result is the exit code; join: descriptors of existing namespaces to enter
     first, in this order; cgroup: descriptor of a version 2 cgroup to be born in.
-    The child joins them itself, but for pid namespaces: into these it must be born. Is a user namespace among them, a
-    helper enters it and clones there. Signals wait until the child has left our handlers behind; then the caller's
-    signals are blocked as before. The child never returns into the caller's code. Raises SyscallError.
+    The child joins them itself, but for pid namespaces: into these it must be born. Is a user namespace among them, or
+    is there no way back into our own pid namespace, a helper enters it and clones there. Signals wait until the child
+    has left our handlers behind; then the caller's signals are blocked as before. The child never returns into the
+    caller's code. Raises SyscallError.
     Example: spawn(syscalls.CLONE_NEWPID, os.getpid).wait() is 1.
     """
     kinds = {descriptor: syscalls.namespace_kind(descriptor) for descriptor in join}
-    if syscalls.CLONE_NEWUSER in kinds.values():
+    no_way_back = syscalls.CLONE_NEWPID in kinds.values() and syscalls.in_user_namespace()
+    if no_way_back or syscalls.CLONE_NEWUSER in kinds.values():
         return _spawn_below(flags, child, join, cgroup)
     pid_namespaces = [descriptor for descriptor in join if kinds[descriptor] == syscalls.CLONE_NEWPID]
     others = [descriptor for descriptor in join if descriptor not in pid_namespaces]
@@ -147,8 +149,9 @@ def spawn(flags: int, child: Callable[[], int], *, join: Sequence[int] = (), cgr
 class _BirthPlace:
     """The pid namespace that our children are born in, for a while: the only kind that a process cannot enter itself.
 
-    setns(2) with it moves the caller's children alone, and can be taken back. Whoever lives there sees the child at
-    once, and must not reach through it what we have open (CVE-2016-9962): it is born undumpable.
+    setns(2) with it moves the caller's children alone, and can be taken back by who has rights over his own. Whoever
+    lives there sees the child at once, and must not reach through it what we have open (CVE-2016-9962): it is born
+    undumpable.
     """
 
     def __init__(self, pid_namespaces: Sequence[int]) -> None:

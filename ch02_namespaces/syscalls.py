@@ -100,6 +100,7 @@ LAST_DESCRIPTOR = 0xFFFFFFFF
 
 # linux/nsfs.h
 NS_GET_NSTYPE = 0xB703
+FIRST_USER_NAMESPACE = 0xEFFFFFFD  # inode number of the machine's own: linux/nsfs.h, USER_NS_INIT_INO
 
 # linux/prctl.h, asm-generic/ioctls.h
 PR_SET_PDEATHSIG = 1
@@ -313,6 +314,14 @@ def setns(descriptor: int, kind: int = 0) -> None:
 def namespace_kind(descriptor: int) -> int:
     """The CLONE_NEW* flag of a namespace's kind: ioctl_nsfs(2), NS_GET_NSTYPE. ENOTTY for what is no namespace."""
     return _python("ioctl", lambda: fcntl.ioctl(descriptor, NS_GET_NSTYPE), descriptor, ("NS_GET_", NS_GET_NSTYPE))
+
+
+def in_user_namespace() -> bool:
+    """Whether we are in a user namespace that somebody made: its root has rights over what belongs to it alone."""
+    try:
+        return os.stat("/proc/self/ns/user").st_ino != FIRST_USER_NAMESPACE
+    except FileNotFoundError:  # this kernel was built without them
+        return False
 
 
 def pidfd_open(pid: int) -> int:

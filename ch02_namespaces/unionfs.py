@@ -53,7 +53,10 @@ def _absolute(paths: Sequence[str]) -> list[str]:
 
 def _options(lowers: Sequence[str], ends: Sequence[str]) -> str:
     named = [f"{name}={path}" for name, path in zip(("upperdir", "workdir"), ends, strict=False)]
-    return ",".join([f"lowerdir={':'.join(lowers)}", *named, *(PLAIN if ends else ())])
+    plain = PLAIN if ends else ()
+    if syscalls.in_user_namespace():
+        plain = ("userxattr", *plain[1:])  # which no redirections go with
+    return ",".join([f"lowerdir={':'.join(lowers)}", *named, *plain])
 
 
 def _mount_by_short_names(lowers: Sequence[str], ends: Sequence[str], target: str) -> None:
@@ -75,6 +78,11 @@ def _mount_by_short_names(lowers: Sequence[str], ends: Sequence[str], target: st
             os.close(before)
 
 
+def opaque_attribute() -> str:
+    """That of OPAQUE which we may set, and by which mount_overlay() goes."""
+    return OPAQUE[1] if syscalls.in_user_namespace() else OPAQUE[0]
+
+
 def make_whiteout(path: str) -> None:
     """Hide a name of the layers below, as overlayfs does when it is deleted: a character device 0/0."""
     try:
@@ -91,11 +99,12 @@ def is_whiteout(path: str) -> bool:
 
 def make_opaque(directory: str) -> None:
     """Hide all that the layers below have in this directory, as for one that was deleted and made again."""
+    name = opaque_attribute()
     try:
-        os.setxattr(directory, OPAQUE[0], b"y")
+        os.setxattr(directory, name, b"y")
     except OSError as error:
         hint = "trusted.* attributes need root"
-        raise SyscallError(f"setxattr({directory!r}, {OPAQUE[0]!r})", error.errno or errno.EIO, hint) from None
+        raise SyscallError(f"setxattr({directory!r}, {name!r})", error.errno or errno.EIO, hint) from None
 
 
 def is_opaque(directory: str) -> bool:

@@ -15,7 +15,7 @@ import os
 import stat
 
 from ch02_namespaces.errors import EngineError
-from ch02_namespaces.unionfs import OPAQUE
+from ch02_namespaces.unionfs import opaque_attribute
 from ch04_images import tar_header as tar
 from ch04_images.beneath import ENTER, Tree, is_whiteout, why
 from ch04_images.compression import open_plain
@@ -35,7 +35,11 @@ WHITEOUT, OPAQUE_MARK = b".wh.", b".wh..wh..opq"
 OVERLAY_XATTRS = (b"trusted.overlay.", b"user.overlay.")  # they can point into layers that are not the image's
 LARGEST_XATTR = 1 << 16  # bytes, XATTR_SIZE_MAX: xattr(7)
 ENTRY_SIZE = 600  # bytes of memory, about
-HINTS = {errno.EPERM: "owners, devices and some attributes need root", errno.ENOSPC: "the disk is full"}
+HINTS = {
+    errno.EPERM: "owners, devices and some attributes need root",
+    errno.EINVAL: "is its owner among those that /etc/subuid and /etc/subgid give?",
+    errno.ENOSPC: "the disk is full",
+}
 
 
 def unpack(
@@ -233,7 +237,7 @@ class Unpacking:
         if entry.kind not in (tar.FILE, tar.LINK):  # aufs made hard links of them
             raise RefusalError("a whiteout must be an empty file")
         if name == OPAQUE_MARK:
-            os.setxattr(parent, OPAQUE[0], b"y")
+            os.setxattr(parent, opaque_attribute(), b"y")
             return
         if hidden in (b"", b".", b"..") or hidden.startswith(WHITEOUT):
             raise RefusalError("a whiteout of a name that cannot be")
@@ -272,7 +276,7 @@ def _make_directory(parent: int, name: bytes, _: Entry) -> None:
 def _make_opaque(parent: int, name: bytes) -> None:
     descriptor = os.open(name, ENTER, dir_fd=parent)
     try:
-        os.setxattr(descriptor, OPAQUE[0], b"y")
+        os.setxattr(descriptor, opaque_attribute(), b"y")
     finally:
         os.close(descriptor)
 

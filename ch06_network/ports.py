@@ -119,6 +119,7 @@ def _refused(port: PublishedPort, error: OSError) -> EngineError:
     hints = {
         errnos.EADDRINUSE: f"`ss -{port.protocol[0]}lnp` and `ps` say who has it; choose another",
         errnos.EADDRNOTAVAIL: "this host has no such address",
+        errnos.EACCES: "root may, or all from N on: sysctl net.ipv4.ip_unprivileged_port_start=N",
     }
     what = f"port {port.host} of {port.address} ({port.protocol})"
     return EngineError(what, os.strerror(error.errno or 0).lower(), hints.get(error.errno or 0, ""))

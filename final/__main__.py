@@ -1,9 +1,14 @@
 import _signal  # the part of `signal` that costs nothing to import
 import gc
+import posix
 
 from ch04_images.sealed import seal
 
 _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C in the first moments ends us without a traceback
+if posix.geteuid():
+    from final.engine.rootless import begin_as_root
+
+    begin_as_root()
 seal("run", "start", "restart", "exec")
 
 gc.disable()  # looking for garbage among what modules have just made takes a millisecond

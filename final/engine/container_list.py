@@ -8,8 +8,8 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, whole_number
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch05_lifecycle import names, store
-from ch06_network import endpoints, wishes
-from final.engine import words
+from ch06_network import wishes
+from final.engine import published, words
 from final.output import LIST_FORMAT, print_rows
 
 TYPE_CHECKING = False
@@ -130,14 +130,11 @@ def ports_of(one: Listed) -> str:
     """Where its ports are on this host, as 0.0.0.0:8080->80/tcp; and those that it only exposes."""
     if one.state not in LIVE:
         return ""
-    found, published = [], set()
-    for endpoint in endpoints.of_container(one.stored.id):
-        for port in endpoint.ports:
-            address = f"[{port.address}]" if ":" in port.address else port.address
-            found.append(f"{address}:{port.host}->{port.container}/{port.protocol}")
-            published.add(f"{port.container}/{port.protocol}")
+    ports = published.ports_of(one.stored)
+    found = [f"{published.address_of(port)}->{port.container}/{port.protocol}" for port in ports]
+    known = {f"{port.container}/{port.protocol}" for port in ports}
     exposed = sorted((one.settings.get("image_config") or {}).get("ExposedPorts") or {})
-    return ", ".join([*found, *(port for port in exposed if port not in published)])
+    return ", ".join([*found, *(port for port in exposed if port not in known)])
 
 
 def networks_of(stored: Stored) -> list[str]:

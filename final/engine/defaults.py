@@ -21,12 +21,23 @@ MASKED_PATHS = [
 READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 SYSCTLS_OF_NETWORK = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Whoever has a network of his own may bind its low ports, and ping."""
+SYSCTLS_OF_ROOTLESS = {**SYSCTLS_OF_NETWORK, "net.ipv4.ping_group_range": "0 0"}
+"""The kernel takes no range with groups that a user namespace does not have."""
 
 RUNTIME = "runtime"  # below the state directory: what the runtime's parts keep
 SHM_SIZE = 64 << 20  # bytes
 INERT = ["nosuid", "noexec", "nodev"]
 DEV = ["nosuid", "strictatime", "mode=755", "size=65536k"]
 DEVPTS = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+
+
+SYS_OF_HOST: dict[str, object] = {
+    "destination": "/sys",
+    "type": "bind",
+    "source": "/sys",
+    "options": ["rbind", "rro", *INERT],
+}
+"""For a user namespace with the host's network: a new sysfs would be of that network, so only its owner may have it."""
 
 
 def kernel_file_systems(shm_size: int, privileged: bool) -> list[dict[str, object]]:

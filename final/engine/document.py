@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from ch02_namespaces import syscalls
 from ch02_namespaces.cgroups import default_parent
 from ch02_namespaces.errors import EngineError
 from ch03_run.cli import limits_of
@@ -119,6 +120,8 @@ def mounts_of(stored: Stored, options: Options) -> list[dict[str, Any]]:
         if targets.count(target) > 1:
             raise EngineError(f"-v {target}", "two volumes have this target")
     found = defaults.kernel_file_systems(size, options.privileged)
+    if wishes.mode_of(stored)[0] == "host" and syscalls.in_user_namespace():
+        found = [defaults.SYS_OF_HOST if mount["destination"] == "/sys" else mount for mount in found]
     found = [mount for mount in found if mount["destination"] not in targets]
     for file in hosts_file.volumes_of(wishes.files_owner(stored).id, targets):
         found.append(mounts.described(mounts.entry(mounts.BIND, file.source, file.target, []), "/"))
@@ -150,7 +153,8 @@ def _namespace_of(container: str, kind: str) -> str:
 def sysctls_of(stored: Stored, options: Options) -> dict[str, str]:
     """Kernel parameters of the container's own namespaces."""
     own_network = wishes.mode_of(stored)[0] not in ("host", "container")
-    usual = defaults.SYSCTLS_OF_NETWORK if own_network else {}
+    rights = defaults.SYSCTLS_OF_ROOTLESS if syscalls.in_user_namespace() else defaults.SYSCTLS_OF_NETWORK
+    usual = rights if own_network else {}
     return {**usual, **dict(options.sysctl)}
 
 

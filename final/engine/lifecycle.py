@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from ch02_namespaces import cgroups
+from ch02_namespaces import cgroups, syscalls
 from ch02_namespaces.command_line import Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
@@ -59,6 +59,10 @@ class FullLifecycle(NetworkedLifecycle):
         if options.workdir:
             WorkingDirectory(options.workdir)
         document.resources_of(options)
+        if syscalls.in_user_namespace():
+            from final.engine.rootless import settle
+
+            settle(options)
         health_check.check(options)
 
     def command_of(self, image: Image, options: Options) -> Command:
@@ -177,7 +181,12 @@ def monitor_of(stored: Stored) -> list[Part]:
 
 def network_of(stored: Stored, options: Options) -> list[Part]:
     """The parts of chapter 6; the new namespace itself is in the document."""
-    return [part for part in network_parts(stored, options) if not part.clone_flags]
+    parts = [part for part in network_parts(stored, options) if not part.clone_flags]
+    if not syscalls.in_user_namespace():
+        return parts
+    from final.engine.rootless_network import rootless
+
+    return rootless(parts, stored)
 
 
 def user_of(stored: Stored, options: Options, described: Node) -> ImageUser:

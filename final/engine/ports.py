@@ -5,26 +5,24 @@ from __future__ import annotations
 from ch02_namespaces.command_line import CliCommand, Options
 from ch02_namespaces.errors import EngineError
 from ch05_lifecycle import store
-from ch06_network import endpoints, network_commands
+from final.engine import published
 
 
 def show_ports(options: Options) -> int:
     """`port CONTAINER [PORT[/PROTOCOL]]`."""
-    if len(options.operands) == 1:
-        return network_commands.list_ports(options)
-    container, wanted = options.operands
-    number, _, protocol = wanted.partition("/")
+    container = options.operands[0]
     stored = store.find(container)
-    plugged = endpoints.of_container(stored.id) if stored.is_watched() else []
-    found = [
-        f"[{port.address}]:{port.host}" if ":" in port.address else f"{port.address}:{port.host}"
-        for endpoint in plugged
-        for port in endpoint.ports
-        if (str(port.container), port.protocol) == (number, protocol or "tcp")
-    ]
+    ports = published.ports_of(stored) if stored.is_watched() else []
+    if len(options.operands) == 1:
+        for port in ports:
+            print(f"{port.container}/{port.protocol} -> {published.address_of(port)}")
+        return 0
+    wanted = options.operands[1]
+    number, _, protocol = wanted.partition("/")
+    found = [port for port in ports if (str(port.container), port.protocol) == (number, protocol or "tcp")]
     if not found:
         raise EngineError(f"port {wanted}", f"container {container!r} has not published it", "`port CONTAINER`")
-    print(*found, sep="\n")
+    print(*map(published.address_of, found), sep="\n")
     return 0
 
 

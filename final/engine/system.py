@@ -6,6 +6,7 @@ import os
 
 from ch02_namespaces import cgroups
 from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.syscalls import in_user_namespace
 from ch04_images import images, state
 from ch05_lifecycle import store
 from final.engine import ending, event_commands, volume_commands, volumes, words
@@ -108,7 +109,7 @@ def info() -> dict[str, Any]:
         "CgroupVersion": str(min((one.number() for one in mounted), default=1)),
         "Runtimes": {"mydocker-runtime": {"path": "mydocker-runtime"}},
         "DefaultRuntime": "mydocker-runtime",
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if in_user_namespace() else [])],
         "KernelVersion": os.uname().release,
         "OperatingSystem": _system(),
         "OSType": "linux",

@@ -103,7 +103,9 @@ class DeviceRules(Part):
         self._group = group
 
     def prepare(self, container: Container) -> None:
-        if os.geteuid() != 0:  # no ordinary user may; what he may do with devices, their files say
+        if (
+            os.geteuid() != 0 or syscalls.in_user_namespace()
+        ):  # only the machine's root may; else their files' modes rule
             return
         for hierarchy in self._group.hierarchies:
             if hierarchy.version is cgroup_v1 and "devices" in hierarchy.controllers:

@@ -63,9 +63,9 @@ def root_inside(own: Namespaces) -> list[Part]:
     return [RootInside()]
 
 
-def from_host(mounts: Mounts, devices: Devices, own: Namespaces) -> list[Part]:
-    """In a user namespace, what only the host has."""
-    if not own.has("user"):
+def from_host(mounts: Mounts, devices: Devices, takes_from_host: bool) -> list[Part]:
+    """In a user namespace, the container's or ours, what only the host has."""
+    if not takes_from_host:
         return []
     from final.runtime.from_host import FromHost
 

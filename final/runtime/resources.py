@@ -27,7 +27,7 @@ class Resources(OwnCgroup):
 
     def __init__(self, config: Node, path: str) -> None:
         super().__init__(path)
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or syscalls.in_user_namespace():
             self.group = Cgroup(path, usable_hierarchies(os.path.dirname(path)))
         linux = config["linux"]
         if linux["intelRdt"]:
@@ -71,8 +71,7 @@ def plan(wishes: Wishes, group: Cgroup) -> list[tuple[str, list[Setting]]]:
     known = {name for hierarchy in group.hierarchies for name in hierarchy.controllers}
     for setting in [*resources_v1.settings(wishes), *(setting for each in versions.values() for setting in each)]:
         if setting.controller not in known:
-            hint = "`doctor` lists the controllers"
-            raise setting.node.wrong(f"there is no cgroup controller {setting.controller!r} here", hint)
+            raise setting.node.wrong(f"there is no cgroup controller {setting.controller!r} here", _hint())
     found = []
     for hierarchy, settings in versions.items():
         mine = [setting for setting in settings if setting.controller in hierarchy.controllers]
@@ -85,6 +84,12 @@ def plan(wishes: Wishes, group: Cgroup) -> list[tuple[str, list[Setting]]]:
     if wishes.unified and not any(hierarchy.version is cgroup_v2 for hierarchy in versions):
         raise wishes.node["unified"].wrong("there is no cgroup version 2 here")
     return found
+
+
+def _hint() -> str:
+    if syscalls.in_user_namespace():
+        return "run as root, or on cgroup version 2 below `systemd-run --user --scope`: no cgroup is delegated to you"
+    return "`doctor` lists the controllers"
 
 
 def unified(wishes: Wishes, hierarchy: Hierarchy) -> list[Setting]:

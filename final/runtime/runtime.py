@@ -6,6 +6,7 @@ comes last.
 
 from __future__ import annotations
 
+from ch02_namespaces import syscalls
 from ch03_run.container import Part
 from ch07_practice.oci import hooks, process, root, state
 from ch07_practice.oci.bundle import Bundle
@@ -43,7 +44,8 @@ class FullRuntime(Creator):
         limited = Resources(config, self.cgroup_path(config, kept.id))
         mounts = MappedMounts(config, cgroup_filesystem(namespaces, limited.group))
         kernel = GenuineKernelFilesystems(mounts)
-        devices = Devices(linux["devices"], namespaces.has("user"))
+        takes_from_host = namespaces.has("user") or syscalls.in_user_namespace()
+        devices = Devices(linux["devices"], takes_from_host)
         own_root, change_root = root.root_of(bundle, kept, namespaces)
         return [
             limited,
@@ -58,7 +60,7 @@ class FullRuntime(Creator):
             *optional.root_inside(namespaces),
             hooks.ContainerHooks(config, now),
             Sources(bundle, mounts, namespaces),
-            *optional.from_host(mounts, devices, namespaces),
+            *optional.from_host(mounts, devices, takes_from_host),
             *optional.labels(described, linux["mountLabel"]),
             change_root,
             root.RootPropagation(bundle),

@@ -1,0 +1,153 @@
+"""An ordinary user of this machine, with ids of his own in /etc/subuid, and the engine as he has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.hosts import REPOSITORY, Host, Result, Word
+from tests.support.terminals import Terminal
+
+NAME, UID = "mydocker-user", 54321
+FIRST, COUNT = 5_000_000, 65536  # of his other ids
+FILES = {
+    "passwd": f"{NAME}:x:{UID}:{UID}::/nonexistent:/bin/sh\n",
+    "group": f"{NAME}:x:{UID}:\n",
+    "subuid": f"{NAME}:{FIRST}:{COUNT}\n",
+    "subgid": f"{NAME}:{FIRST}:{COUNT}\n",
+}
+TUN = "/dev/net/tun"
+BECOME: list[Word] = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
+PACKAGES = ("ch02_namespaces", "ch03_run", "ch04_images", "ch05_lifecycle", "ch06_network", "ch07_practice", "final")
+
+
+class User:
+    """Somebody without rights at a host. home: his home directory."""
+
+    def __init__(self, host: Host, home: Path, program: Path, python: str) -> None:
+        self.host = host
+        self.home = home
+        self.python = python
+        self.path = ""
+        """Where the engine looks for programs, if not everywhere."""
+        self.environment = {"PYTHONPATH": str(program), "HOME": str(home), "XDG_DATA_HOME": "", "MYDOCKER_ROOT": ""}
+
+    def words(self, *arguments: Word) -> list[Word]:
+        """A command line of the engine's."""
+        path = ["env", f"PATH={self.path}"] if self.path else []
+        return [*BECOME, *path, self.python, "-m", "final", *arguments]
+
+    def __call__(self, *arguments: Word, **options: Any) -> Result:
+        return self.plain(self.words(*arguments), **options)
+
+    def plain(self, words: Sequence[Word], **options: Any) -> Result:
+        """Any command."""
+        return self.host.run(words, **{"env": self.environment, "cwd": "/", **options})
+
+    def run(self, *arguments: Word, **options: Any) -> Result:
+        """Run a container that goes when it has ended."""
+        return self("run", "--rm", *arguments, **options)
+
+    def spawn(self, *arguments: Word, **options: Any) -> subprocess.Popen[bytes]:
+        return self.host.spawn(self.words(*arguments), env=self.environment, cwd="/", **options)
+
+    def pty(self, *arguments: Word) -> Terminal:
+        return Terminal(self.host, self.words(*arguments), env=self.environment, cwd="/")
+
+
+@pytest.fixture(scope="package")
+def account() -> Iterator[None]:
+    """The user in the machine's files, as far as the tests see them."""
+    for program in ("newuidmap", "newgidmap"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program}: Debian has it in the package uidmap")
+    missing = [name for name in FILES if not Path("/etc", name).exists()]
+    if missing:
+        pytest.skip(f"no /etc/{missing[0]}, for which another could be put")
+    with tempfile.TemporaryDirectory() as directory:
+        for name, line in FILES.items():
+            changed = Path(directory, name)
+            changed.write_text(Path("/etc", name).read_text() + line)
+            changed.chmod(0o644)
+        with mounted({f"/etc/{name}": f"{directory}/{name}" for name in FILES}):
+            yield
+
+
+@contextlib.contextmanager
+def mounted(sources: Mapping[str, str]) -> Iterator[None]:
+    """Files in the places of others, as far as the tests see them."""
+    for target, source in sources.items():
+        subprocess.run(["mount", "--bind", source, target], check=True)
+    yield
+    for target in sources:
+        subprocess.run(["umount", target], check=True)
+
+
+@pytest.fixture(scope="package")
+def program() -> Iterator[Path]:
+    """A copy of the engine that everybody may read."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        for name in PACKAGES:
+            shutil.copytree(REPOSITORY / name, Path(directory, name))
+        yield Path(directory)
+
+
+@pytest.fixture(scope="package")
+def python(account: None) -> str:
+    """An interpreter that the user may execute: that of a virtual environment is often root's own."""
+    old = "import sys; sys.exit(sys.version_info < (3, 11))"
+    for path in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([*BECOME, path, "-c", old], cwd="/", stderr=subprocess.DEVNULL).returncode == 0:
+            return path
+    pytest.skip("no Python that an ordinary user may run")
+
+
+@pytest.fixture
+def user(host: Host, account: None, program: Path, python: str) -> Iterator[User]:
+    """The user, with the image busybox."""
+    if host.run([*BECOME, "unshare", "--user", "true"]).code:
+        pytest.skip("this kernel gives ordinary users no user namespace")
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, UID, UID)
+        user = User(host, Path(directory), program, python)
+        assert user("busybox").code == 0
+        yield user
+
+
+@pytest.fixture(scope="package")
+def tap() -> Iterator[None]:
+    """Network devices of a process, for everybody: udev gives /dev/net/tun this mode, not every machine has it."""
+    if shutil.which("pasta") is None:
+        pytest.skip("no pasta: Debian has it in the package passt")
+    if not os.path.exists(TUN):
+        pytest.skip(f"no {TUN}")
+    with tempfile.TemporaryDirectory() as directory:
+        node = f"{directory}/tun"
+        os.mknod(node, stat.S_IFCHR | 0o600, os.stat(TUN).st_rdev)
+        os.chmod(node, 0o666)
+        with mounted({TUN: node}):
+            yield
+
+
+@pytest.fixture
+def uplink(host: Host, tap: None) -> None:
+    """A way to everywhere else, which leads nowhere: pasta gives containers what the host has."""
+    for words in (
+        "link add uplink type veth peer name beyond",
+        "link set beyond up",
+        "address add 192.0.2.1/24 dev uplink",
+        "link set uplink up",
+        "route add default via 192.0.2.2",
+    ):
+        assert host.run(["ip", *words.split()]).code == 0
