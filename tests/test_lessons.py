@@ -12,6 +12,9 @@ from tests.support import images, processes
 
 CHAPTERS = sorted(path.parent for path in TOP.glob("ch0*/README.md"))
 LESSONS = [lesson for chapter in CHAPTERS for lesson in lessons_of(chapter)]
+ENGINE = lessons_of(TOP / "final")
+"""Pages of the full engine: played and checked as lessons are, but in a form of their own."""
+PAGES = [*LESSONS, *ENGINE]
 SECTIONS = (
     *("In short", "Predict before you run", "How to undo it", "What the book did"),
     *("How Docker and runc do it", "Exercises", "References"),
@@ -22,7 +25,7 @@ def name(path: Path) -> str:
     return path.parent.name
 
 
-PLAYED = [pytest.param(path, id=name(path), marks=pytest.mark.vm if "ch02" in name(path) else ()) for path in LESSONS]
+PLAYED = [pytest.param(path, id=name(path), marks=pytest.mark.vm if "ch02" in name(path) else ()) for path in PAGES]
 """In the virtual machine, that of cgroups is played, too: it has steps for each version."""
 
 
@@ -45,7 +48,7 @@ def test_each_is_found_from_its_chapter() -> None:
     assert sorted(LESSONS) == sorted(TOP.glob("ch0*/**/README.md"))
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=name)
+@pytest.mark.parametrize("lesson", PAGES, ids=name)
 def test_every_example_is_played(lesson: Path) -> None:
     """Examples are in console blocks, which byexample runs; one in a block of another kind would not be checked."""
     text = lesson.read_text()
@@ -54,7 +57,7 @@ def test_every_example_is_played(lesson: Path) -> None:
         assert (language == "console") == body.lstrip().startswith("$ "), body
 
 
-@pytest.mark.parametrize("document", [TOP / "README.md", *LESSONS], ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("document", [TOP / "README.md", *PAGES], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_links_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
     assert [target for target in targets if not (document.parent / target).exists()] == []

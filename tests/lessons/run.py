@@ -60,7 +60,11 @@ def _play(readme: str | Path, watch: bool, state: str) -> int:
 
 def conditions_met() -> dict[str, bool]:
     """What a step may need: limits on a version of cgroups, other people's programs."""
-    programs = {"has_containerd": ("containerd", "ctr"), "has_runc": ("runc", "strace")}
+    programs = {
+        "has_containerd": ("containerd", "ctr"),
+        "has_runc": ("runc", "strace"),
+        "has_registry": ("docker-registry",),
+    }
     return {
         **{f"on_v{number}": number in versions_of_limits() for number in (1, 2)},
         **{name: all(shutil.which(program, path=PATH) for program in needed) for name, needed in programs.items()},
