@@ -24,7 +24,7 @@ cd "$tree" || exit
 for packages in /opt/venv/lib/python3*/site-packages; do
     [ -d "$packages" ] && echo "$tree" >"$packages/tree.pth"
 done
-python3 -m compileall -q ch0* # once, instead of at each start of the engine
+python3 -m compileall -q ch0* final # once, instead of at each start of the engine
 
 sh /mnt/command </dev/null >"/dev/$(ls /sys/class/virtio-ports)" 2>&1
 echo $? >/mnt/exit_code.new && mv /mnt/exit_code.new /mnt/exit_code
