@@ -16,8 +16,10 @@ from ch04_images import images
 from final.build import cache
 from final.images import store
 from tests.final.images.stores import leftovers_in
+from tests.support import leaks
 from tests.support.engines import Engine, fails, state_root
 from tests.support.hosts import Host, Result, Word
+from tests.support.polling import eventually
 
 NAME = "made"
 
@@ -30,6 +32,7 @@ class Builder:
         self.host = engine.host
         self.context = context
         self.network = ["--network", "none"]
+        self._groups = set(leaks.cgroups())
 
     def write(self, name: str, content: str | bytes, mode: int = 0o644) -> Path:
         """A file of the context."""
@@ -71,6 +74,14 @@ class Builder:
         """`image inspect`."""
         found: dict[str, Any] = json.loads(self.do("image", "inspect", name))[0]
         return found
+
+    def sweep(self) -> None:
+        """Let containers that start remove what killed ones have left; these may take their time to end."""
+
+        def is_swept() -> bool:
+            return self.sh("true", image="busybox") == "" and set(leaks.cgroups()) <= self._groups
+
+        eventually(is_swept, "no cgroup of a killed build")
 
     def id(self) -> str:
         return str(self.known()["Id"])

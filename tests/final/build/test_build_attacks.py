@@ -122,7 +122,7 @@ def test_ended_while_a_command_runs(builder: Builder, number: signal.Signals) ->
     process.send_signal(number)
     assert finish(process).code == (-number if number == signal.SIGKILL else 130)
     if number == signal.SIGKILL:
-        builder.sh("true", image="busybox")  # whatever comes next puts all in order
+        builder.sweep()
     assert builder.do("ps", "-a", "-q") == ""
     assert os.listdir(builder.host.root / "containers") == []
 
@@ -142,7 +142,7 @@ def test_killed_at_each_step(builder: Builder) -> None:
             builder.do("rmi", NAME)
         builder.do("builder", "prune", "-f")
         step += STEPS_BETWEEN
-    builder.sh("true", image="busybox")  # a container's start is what removes cgroups that are left
+    builder.sweep()
     assert {(True, False), (False, True)} <= outcomes
 
 
