@@ -231,7 +231,7 @@ class Cgroup:
         """Stop every process of the group, or let them go on (frozen=False). EngineError where nothing offers it."""
         hierarchy = self._with_freezer()
         if hierarchy is None:
-            raise EngineError("freezing", "there is no cgroup version 2 and no freezer controller")
+            raise EngineError("freezing", "there is no cgroup of version 2 and no freezer that we may use")
         hierarchy.version.freeze(self._in(hierarchy), frozen)
 
     def kill(self) -> None:
@@ -308,7 +308,11 @@ def remove_if_abandoned(group: Cgroup) -> None:
     """End and remove a group, unless its maker lives: then it is locked."""
     try:
         with locked(group.directory(), fcntl.LOCK_EX | fcntl.LOCK_NB):
-            group.kill()
+            try:
+                group.kill()
+            except SyscallError as error:
+                if error.errno != errno.ENOENT:  # its maker died before it had made all of it: nobody is in it
+                    raise
             group.remove(patience=0.5)
     except FileNotFoundError:  # made first, removed last: without it, its maker died while removing the others
         group.remove()

@@ -9,7 +9,7 @@ if posix.geteuid():
     from final.engine.rootless import begin_as_root
 
     begin_as_root()
-seal("run", "start", "restart", "exec")
+seal("run", "start", "restart", "exec", "build")
 
 gc.disable()  # looking for garbage among what modules have just made takes a millisecond
 from final.cli import entry_point  # noqa: E402
