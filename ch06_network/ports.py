@@ -87,9 +87,14 @@ def _range(text: str, all_of_it: str) -> list[int]:
 
 
 class Reservation:
-    """Ports of the host that nobody else can have as long as it is open."""
+    """Ports of the host that nobody else can have as long as it is open.
 
-    def __init__(self) -> None:
+    for_server: they are given back at once to somebody who listens there: what is left of ended connections (TIME_WAIT)
+    does not take them, then. socket(7), SO_REUSEADDR.
+    """
+
+    def __init__(self, for_server: bool = False) -> None:
+        self._for_server = for_server
         self._sockets: list[_socket.socket] = []
 
     def take(self, wanted: list[PublishedPort]) -> list[PublishedPort]:
@@ -108,6 +113,8 @@ class Reservation:
         self._sockets.append(bound)
         if address.version == 6:
             bound.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+        if self._for_server and port.protocol == "tcp":
+            bound.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         try:
             bound.bind((port.address, port.host))
         except OSError as error:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 
+from ch02_namespaces import namespaces
 from ch02_namespaces.command_line import CliCommand, Options
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT
 from ch05_lifecycle import listings, process, store
 from final.runtime.resources import processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ch05_lifecycle.store import Stored
 
 
 def list_processes(options: Options) -> int:
@@ -19,7 +24,7 @@ def list_processes(options: Options) -> int:
         return listings.list_processes(options)
     stored = store.find(container)
     os.close(process.open_process(stored))  # it runs
-    pids = {str(pid) for pid in processes(store.group_of(stored))}
+    pids = set(map(str, pids_of(stored)))
     head, *lines = _ps(words)
     columns = head.split()
     if "PID" not in columns:
@@ -27,6 +32,15 @@ def list_processes(options: Options) -> int:
     at = columns.index("PID")
     print(head, *(line for line in lines if line.split()[at] in pids), sep="\n")
     return 0
+
+
+def pids_of(stored: Stored) -> list[int]:
+    """The processes of a container that runs: those of its cgroup, or if an ordinary user's has none, of its pid
+    namespace."""
+    group = store.group_of(stored)
+    if group.hierarchies:
+        return processes(group)
+    return namespaces.processes_in("pid", namespaces.of_process(stored.state()["pid"])["pid"])
 
 
 def _ps(words: list[str]) -> list[str]:

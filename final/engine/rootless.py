@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ch02_namespaces.command_line import Options
 
 FOR_EVERYBODY = ("help", "version", "completion")
+NETWORK_COMMANDS = ("ls", "list", "inspect")  # those that only look
 PLACE = "rootless"  # below the state directory: which namespace it is
 RECORD = "namespace.json"
 SUBORDINATE = ("/etc/subuid", "/etc/subgid")
@@ -38,9 +39,11 @@ MOST_LOOKS = 3
 
 def begin_as_root() -> None:
     """Begin the program again as root of the user's namespace, unless its command needs no root. Errors end it."""
-    if not needs_root(sys.argv[1:]):
+    arguments = sys.argv[1:]
+    if not needs_root(arguments):
         return
     try:
+        check_network(arguments)
         become_root()
     except (Exception, KeyboardInterrupt) as error:
         os._exit(report(error))
@@ -60,6 +63,13 @@ def become_root() -> None:
 def needs_root(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for more than a text."""
     return bool(arguments) and arguments[0] not in FOR_EVERYBODY and not {"-h", "--help"} & set(arguments[:2])
+
+
+def check_network(arguments: Sequence[str]) -> None:
+    """Raise EngineError for a command that would change the networks of this host."""
+    if arguments[0] == "network" and arguments[1:2] and arguments[1] not in NETWORK_COMMANDS:
+        hint = "as root; your containers have networks of their own, or --net container:NAME"
+        raise EngineError(f"network {arguments[1]}", "an ordinary user has no bridges", hint)
 
 
 def data_directory() -> str:

@@ -61,7 +61,7 @@ class Pasta(Part):
         self._process: namespaces.Process | None = None
 
     def prepare(self, container: Container) -> None:
-        reservation = Reservation()
+        reservation = Reservation(for_server=True)
         try:
             self._ports = reservation.take(wishes.ports_of(self._stored))
         finally:

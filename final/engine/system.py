@@ -201,7 +201,7 @@ def prune_everything(options: Options) -> int:
         return 0
     removed, size = ending.prune(options.filter)
     _print_deleted("Containers", removed)
-    _print_deleted("Networks", network_commands.prune())
+    _print_deleted("Networks", [] if in_user_namespace() else network_commands.prune())
     if options.volumes:
         names, more = volume_commands.prune(False, options.filter)
         size += more

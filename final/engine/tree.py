@@ -15,6 +15,7 @@ from ch05_lifecycle import store
 from ch06_network import endpoints
 from final.engine import words
 from final.engine.container_list import DAMAGED, Listed, command_of, looked_at
+from final.engine.processes import pids_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,11 +92,9 @@ def namespace(kind: str, number: int, of_host: Kinds, everybody: Mapping[str, Ki
 
 
 def processes(one: Listed) -> list[str]:
-    """Those of its cgroup, with the numbers that they have on this host."""
-    from final.runtime.resources import processes as pids_of
-
+    """With the numbers that they have on this host."""
     found = []
-    for pid in pids_of(store.group_of(one.stored)):
+    for pid in pids_of(one.stored):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 argv = file.read().decode(errors="replace").split("\0")[:-1]

@@ -80,6 +80,8 @@ def test_the_life_of_a_container(user: User) -> None:
     assert user("ps", "--format", "{{.Names}} {{.State}}").text == "c running"
     assert user("exec", "c", "sh", "-c", "id -u; cat /proc/1/comm; echo written > /file").text == "0\nsleep"
     assert user("exec", "-u", "1000", "c", "id", "-u").text == "1000"
+    assert "sleep" in user("top", "c", "-eo", "pid,comm").text
+    assert "sleep 1000" in user("tree").text
     (found,) = json.loads(user("inspect", "c").text)
     assert (found["Id"], found["State"]["Status"]) == (id, "running")
     assert user("cp", "c:/file", "-").code == 0
@@ -89,7 +91,7 @@ def test_the_life_of_a_container(user: User) -> None:
     assert user("exec", "c", "cat", "/file").text == "written"
     assert user("kill", "c").code == 0
     assert user("wait", "c").code == 0
-    assert user("rm", "c").code == 0
+    assert user("system", "prune", "--force").code == 0
     assert user("ps", "-aq").text == ""
 
 
@@ -165,6 +167,15 @@ def test_what_was_removed_stays_removed(user: User) -> None:
     assert user("load", input=saved).code == 0
     assert user.run(*ALONE, "empty", "sh", "-c", "ls /full; ls /gone 2>/dev/null").out == b"new\n"
     assert user("rm", "a", "b").code == 0
+
+
+def test_a_dockerfile(user: User) -> None:
+    context = user.home / "context"
+    context.mkdir()
+    (context / "file").write_text("x")
+    (context / "Dockerfile").write_text("FROM busybox\nRUN touch /run-by-root\nCOPY --chown=7:8 file /\nUSER 1000\n")
+    assert user("build", "-t", "built", "--network", "none", str(context)).code == 0
+    assert user.run(*ALONE, "built", "sh", "-c", "id -u; stat -c %u:%g /run-by-root /file").text == "1000\n0:0\n7:8"
 
 
 def test_state_is_at_home_and_nobody_elses(user: User) -> None:

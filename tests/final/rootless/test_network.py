@@ -117,7 +117,9 @@ def test_that_of_another_container(user: User) -> None:
 
 def test_what_is_refused(user: User) -> None:
     fails(user.run("--net", "mine", "busybox", "true"), ENGINE_FAILED, "--net mine", "--net none")
-    fails(user("network", "create", "mine"), ENGINE_FAILED, "root")
+    for words in (["create", "mine"], ["connect", "bridge", "c"], ["prune", "--force"]):
+        fails(user("network", *words), ENGINE_FAILED, f"network {words[0]}", "root")
+    assert user("network", "ls", "-q").text == ""
     fails(user.run("-p", "80:80", "busybox", "true"), ENGINE_FAILED, "port 80", "ip_unprivileged_port_start")
     assert user("ps", "-aq").text == ""
 
