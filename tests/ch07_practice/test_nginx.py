@@ -46,7 +46,7 @@ def web(keeper: NetKeeper, client: Host, tmp_path: Path) -> NetKeeper:
     assert keeper.raw("import", "nginx", archive("nginx/build.sh")).text == "nginx:latest"
     script = "cp -r /from/nginx.conf /from/conf.d /etc/nginx/; mkdir -p /srv/www; echo my page > /srv/www/index.html"
     assert keeper.raw("run", "--name", "change", "-v", f"{SOURCE}:/from:ro", "nginx", "sh", "-c", script).code == 0
-    assert keeper.raw("commit", "change", "mynginx").text == "mynginx:latest"
+    assert keeper.raw("commit", "change", "mynginx").code == 0
     return keeper
 
 

@@ -75,6 +75,14 @@ def status(pid: int | str, field: str) -> str:
     return found[1]
 
 
+def has_word(pid: int, text: str) -> bool:
+    """Whether a text is part of the command line of a process; one that has ended has none."""
+    try:
+        return text.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def described(pid: int) -> str:
     """A process for a message: its number and its command line."""
     try:

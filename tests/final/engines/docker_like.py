@@ -9,7 +9,9 @@ from typing import ClassVar
 
 from tests.final.engines.daemons import Daemon
 from tests.final.engines.manager import IMAGE, PARENT, Manager
+from tests.support import processes
 from tests.support.hosts import Result
+from tests.support.polling import eventually
 
 
 class DockerLike(Manager):
@@ -63,7 +65,12 @@ class Podman(DockerLike):
 
     def end(self) -> None:
         super().end()
+        eventually(self._is_quiet, "the end of podman's watchers")
         self.host.run(["umount", f"{self.top}/root/overlay"])  # podman leaves it mounted
+
+    def _is_quiet(self) -> bool:
+        """A watcher's last deed is `podman container cleanup`, which mounts that directory once more."""
+        return not any(processes.has_word(pid, str(self.top)) for pid in processes.all_pids())
 
 
 class Docker(DockerLike):
@@ -97,3 +104,4 @@ class Docker(DockerLike):
     def end(self) -> None:
         super().end()
         self._daemon.stop()
+        self.host.run(["umount", f"{self.top}/data"])  # docker mounts it where mounts are not shared, and leaves it so
