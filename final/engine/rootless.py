@@ -50,14 +50,13 @@ def begin_as_root() -> None:
 
 
 def become_root() -> None:
-    """Begin the program again as root of the user's namespace. Raises EngineError."""
+    """Begin the program again as root of the user's namespace: then its files in /proc belong to that, too, so that the
+    others in there may look into it, ptrace(2). Raises EngineError."""
     os.environ["MYDOCKER_ROOT"] = os.environ.get("MYDOCKER_ROOT") or data_directory()
     uids, gids = mappings()
     with locked(state.make_place(PLACE), fcntl.LOCK_EX):
         enter(uids, gids)
-    os.execve(
-        sys.executable or "/proc/self/exe", sys.orig_argv, os.environ
-    )  # its files in /proc are to belong to the namespace: ptrace(2)
+    os.execve(sys.executable or "/proc/self/exe", sys.orig_argv, os.environ)
 
 
 def needs_root(arguments: Sequence[str]) -> bool:

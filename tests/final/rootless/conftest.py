@@ -90,7 +90,7 @@ def mounted(sources: Mapping[str, str]) -> Iterator[None]:
         subprocess.run(["mount", "--bind", source, target], check=True)
     yield
     for target in sources:
-        subprocess.run(["umount", target], check=True)
+        subprocess.run(["umount", "--lazy", target], check=True)
 
 
 @pytest.fixture(scope="package")
