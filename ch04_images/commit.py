@@ -26,23 +26,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO, Any
 
+    from ch02_namespaces.cgroups import Cgroup
     from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
 
 
-def commit(text: str, name: str, config: Mapping[str, Any] | None = None) -> Image:
+def commit(
+    text: str,
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    group: Cgroup | None = None,
+    is_paused: bool = False,
+) -> Image:
     """Make an image of a container, running or ended: the layers that it stands on, and what it has added, changed and
     deleted as one layer more. text: its id, or the beginning of it; name: the image's. Raises EngineError.
 
     Until it is done the container is in use, so that nobody removes it, and paused, so that no file changes meanwhile.
     config: how the image is run; if none is given, as the one that the container stands on.
+    group: the container's cgroup, if it is not where all are; is_paused: somebody has paused it, and it stays so.
     Example: commit("3f2a", "mine") of a container on the layers ["1f"] is an image with the layers ["1f", a new one].
     """
     record = containers.find(text)
     held = containers.use(record)
     try:
-        with Paused(record):
-            return images.create(name, lambda layer: _copy_layer(record, layer), below=_base(record), config=config)
+        with Paused(record, group, is_paused):
+            return images.create(name, lambda layer: copy_layer(record, layer), below=_base(record), config=config)
     finally:
         os.close(held)
 
@@ -57,7 +65,7 @@ def _base(record: ContainerRecord) -> Image:
     return images.Image(image.name, record.layers, image.config, image.size, image.created)
 
 
-def _copy_layer(record: ContainerRecord, layer: str) -> int:
+def copy_layer(record: ContainerRecord, layer: str) -> int:
     """The container's own layer, in either driver's form, into a directory in overlayfs' form."""
     import threading
 
@@ -129,17 +137,18 @@ class Paused:
     A helper lets them go on, whichever way we end: it waits for the end of a pipe that we hold. The lock is its, too.
     """
 
-    def __init__(self, record: ContainerRecord) -> None:
+    def __init__(self, record: ContainerRecord, group: Cgroup | None = None, is_paused: bool = False) -> None:
         parent = cgroups.default_parent()
-        self._group = cgroups.Cgroup(f"{parent}/{record.id}", cgroups.usable_hierarchies(parent))
+        self._group = group or cgroups.Cgroup(f"{parent}/{record.id}", cgroups.usable_hierarchies(parent))
+        self._is_paused = is_paused
         self._record = record
         self._lock = self._writer = -1
         self._helper: namespaces.Process | None = None
 
     def __enter__(self) -> None:
         self._lock = lock(self._record.path("upper"), fcntl.LOCK_EX)
-        if not self._group.hierarchies or not os.path.isdir(self._group.directory()):
-            return  # it does not run
+        if self._is_paused or not self._group.hierarchies or not os.path.isdir(self._group.directory()):
+            return  # it stands still already, or does not run
         reader, self._writer = os.pipe()
         self._helper = namespaces.spawn(0, lambda: self._thaw_at_the_end(reader))
         os.close(reader)

@@ -35,7 +35,7 @@ class ContainerRecord:
     """id: 64 hexadecimal digits; image: its name; layers: what it stands on, the lowest first; driver: "overlay" or
     "aufs"; created: seconds since 1970."""
 
-    def __init__(self, id: str, image: str, layers: Sequence[str], driver: str, created: int) -> None:
+    def __init__(self, id: str, image: str, layers: Sequence[str], driver: str, created: float) -> None:
         self.id = id
         self.image = image
         self.layers = list(layers)
@@ -60,7 +60,7 @@ def create(
     temporary: it is to be removed with the container. more: records by file name that belong into it; the container's
     own is the last, so one that has it is complete. Raises LayerGoneError when a layer has been removed meanwhile.
     """
-    record = ContainerRecord(id, image, layers, driver, int(time.time()))
+    record = ContainerRecord(id, image, layers, driver, time.time())
     above = state.make_place("containers")
     with locked(above, fcntl.LOCK_SH):  # no sweep between mkdir and lock
         os.mkdir(record.path(), 0o700)

@@ -19,6 +19,7 @@ from ch04_images.image_commands import for_each
 from ch04_images.rootfs import MOST_ATTEMPTS, ContainerDirectory, copy_root
 from ch04_images.volumes import Volume
 from ch05_lifecycle import names, store
+from ch05_lifecycle.init import INIT, INIT_INSIDE, check_init
 from ch05_lifecycle.lifecycle_commands import TIME, stop_one
 from ch05_lifecycle.store import Stored
 from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
@@ -36,8 +37,6 @@ START_FLAGS = [
     Flag("-a", "--attach", help="stay with it until it ends"),
     Flag("-i", "--interactive", help="the same, and type into it"),
 ]
-INIT = "/usr/bin/tini-static"
-INIT_INSIDE = "/dev/init"
 
 
 class Lifecycle:
@@ -270,12 +269,6 @@ class Lifecycle:
 
 def _nothing() -> None:
     return
-
-
-def check_init() -> None:
-    """Raise EngineError if this machine has no small PID 1."""
-    if not os.path.exists(INIT):
-        raise EngineError("--init", f"there is no {INIT}", "Debian has it in the package tini")
 
 
 class KeptDirectory(ContainerDirectory):

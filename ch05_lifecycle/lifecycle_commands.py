@@ -26,7 +26,9 @@ def grace(text: str) -> float:
     return seconds
 
 
-TIME = Flag("-t", "--time", value="SECONDS", convert=grace, help="grace between signal and SIGKILL (default: 10)")
+TIME = Flag(
+    "-t", "--timeout", "--time", value="SECONDS", convert=grace, help="grace between signal and SIGKILL (default: 10)"
+)
 
 
 def stop_containers(options: Options) -> int:
@@ -68,7 +70,7 @@ def kill_containers(options: Options) -> int:
 def wait_for_containers(options: Options) -> int:
     """`wait`: until they have ended; prints their exit codes."""
     for text in options.operands:
-        print(process.wait_for_end(store.find(text)))
+        print(process.wait_for_end(store.find(text)), flush=True)
     return 0
 
 

@@ -82,8 +82,8 @@ def shown_status(known: dict[str, Any]) -> str:
     return str(known["status"]).capitalize()
 
 
-def show_logs(options: Options) -> int:
-    """`logs`: what a container has printed, on the stream that it was printed on."""
+def show_logs(options: Options, more: bytes = b"") -> int:
+    """`logs`: what a container has printed, on the stream that it was printed on. more: stands before each line."""
     from ch05_lifecycle import logs
 
     stored = store.find(options.operands[0])
@@ -101,7 +101,7 @@ def show_logs(options: Options) -> int:
             continue
         if options.until and moment >= options.until:
             break
-        write_all(logs.STREAMS[stream], (f"{moment} ".encode() if options.timestamps else b"") + text)
+        write_all(logs.STREAMS[stream], (f"{moment} ".encode() if options.timestamps else b"") + more + text)
     return 0
 
 

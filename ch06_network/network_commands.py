@@ -22,6 +22,7 @@ from ch06_network.wishes import Wish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 
@@ -162,11 +163,11 @@ def prune_networks(options: Options) -> int:
     return 0
 
 
-def prune() -> list[str]:
-    """Remove them; their names."""
+def prune(may_go: Callable[[Network], bool] = lambda _: True) -> list[str]:
+    """Remove them, those that may go; their names."""
     network.sweep()
     wanted = {wish.network for stored in store.every() for wish in wishes.of(stored)}
-    unwanted = [one for one in network.every() if one.name not in wanted]
+    unwanted = [one for one in network.every() if one.name not in wanted and may_go(one)]
     for one in unwanted:
         remove_network(one)
     nat.apply()  # if whoever removed the last one was killed

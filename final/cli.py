@@ -51,9 +51,11 @@ COMMANDS: Commands = {
     **postponed("diff", of("final.engine.differences")),
     **postponed("cp", of("final.engine.copying")),
     **postponed("top", of("final.engine.processes")),
+    **postponed("logs", of("final.engine.log_details")),
     **postponed("attach", of("final.engine.attaching")),
     **postponed("images history login logout manifest load", of("final.images.commands")),
     **postponed("pull push save import tag rmi image network", of("final.engine.announced")),
+    **postponed("build builder", of("final.build.commands")),
     **postponed("volume", of("final.engine.volume_commands")),
     **postponed("container", of("final.engine.groups")),
 }
@@ -64,6 +66,8 @@ def main(arguments: list[str]) -> int:
     from final.engine import events
 
     events.listen()
+    if arguments in (["--version"], ["-v"]):
+        arguments = ["version", "--format", "mydocker version {{.Client.Version}}"]
     return run_command_line(COMMANDS, arguments)
 
 

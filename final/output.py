@@ -15,6 +15,17 @@ LIST_FORMAT = Flag("--format", value="TEMPLATE", help="how to print: table, json
 GAP = 3  # spaces between columns
 
 
+class Labels(str):
+    """Labels as lists print them, by name: a=b,c=d. known: what a template asks for with {{.Label "a"}}."""
+
+    known: Mapping[str, str]
+
+    def __new__(cls, known: Mapping[str, str]) -> Labels:
+        made = super().__new__(cls, ",".join(f"{name}={value}" for name, value in sorted(known.items())))
+        made.known = known
+        return made
+
+
 def print_rows(
     rows: Sequence[Mapping[str, Any]], headers: Mapping[str, str], columns: Sequence[str], format: str | None = None
 ) -> None:
@@ -53,5 +64,10 @@ def _aligned(lines: list[list[str]]) -> str:
 
 
 def without_controls(text: str) -> str:
-    """A JSON document without what a terminal would obey: JSON escapes the controls of ASCII alone."""
-    return "".join(f"\\u{ord(one):04x}" if "\x7f" <= one <= "\x9f" else one for one in text)
+    """A JSON document without what a terminal would obey: JSON escapes the controls of ASCII alone. Nor with bytes that
+    are no text, which Python keeps as surrogates (PEP 383)."""
+    return "".join(f"\\u{ord(one):04x}" if _is_to_escape(one) else one for one in text)
+
+
+def _is_to_escape(letter: str) -> bool:
+    return "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from final.template_functions import CONSTANTS, FUNCTIONS, call, shown, truth, wrong
+from final.template_functions import CONSTANTS, FUNCTIONS, METHODS, call, shown, truth, wrong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -192,12 +192,15 @@ def _command(tokens: list[tuple[str, str]], before: Expression | None) -> Expres
         raise wrong("an action is empty")
     kind, word = tokens[0]
     arguments: list[Expression] = []
-    if kind == "word" and word in FUNCTIONS:
+    is_method = kind == "field" and word in METHODS
+    if is_method or (kind == "word" and word in FUNCTIONS):
         tokens.pop(0)
         while tokens and tokens[0] not in (("mark", "|"), ("mark", ")")):
             arguments.append(_operand(tokens))
         arguments += [before] if before else []
-        return lambda scope: call(word, [argument(scope) for argument in arguments])
+        function = METHODS[word] if is_method else FUNCTIONS[word]
+        own = [lambda scope: scope["."]] if is_method else []
+        return lambda scope: call(word, function, [argument(scope) for argument in [*own, *arguments]])
     if before:
         raise wrong(
             f"{word!r} is no function",
@@ -229,7 +232,7 @@ def _operand(tokens: list[tuple[str, str]]) -> Expression:
     if word in CONSTANTS:
         return lambda scope: CONSTANTS[word]
     if word in FUNCTIONS:
-        return lambda scope: call(word, [])
+        return lambda scope: call(word, FUNCTIONS[word], [])
     raise wrong(f"there is no function {word!r}")
 
 

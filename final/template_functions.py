@@ -21,10 +21,10 @@ def wrong(why: str) -> EngineError:
     return EngineError("--format", why, "a Go template, such as '{{.ID}} {{json .}}'")
 
 
-def call(name: str, arguments: list[Any]) -> Any:
+def call(name: str, function: Callable[..., Any], arguments: list[Any]) -> Any:
     """What a function makes of its arguments. Raises EngineError."""
     try:
-        return FUNCTIONS[name](*arguments)
+        return function(*arguments)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise wrong(f"{name}: {error}") from None
 
@@ -51,7 +51,9 @@ def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
         if isinstance(key, int) and key < 0:
             raise LookupError("it begins with 0")
-        value = value.get(key) if isinstance(value, dict) else value[key]
+        if value is None:
+            value = {}  # Go's map of texts has an empty one for every key that is not there
+        value = value.get(key, "") if isinstance(value, dict) else value[key]
     return value
 
 
@@ -89,4 +91,14 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "or": lambda *values: next((value for value in values if truth(value)), values[-1]),
     "not": lambda value: not truth(value),
 }
+
+
+def _label(row: Mapping[str, Any], name: str) -> str:
+    """What a row of a list says under a label; above the column, the label's last word."""
+    known = getattr(row["Labels"], "known", None)
+    return name.rpartition(".")[2] if known is None else str(known.get(name, ""))
+
+
+METHODS: Mapping[str, Callable[..., Any]] = {".Label": _label}
+"""What can be asked of a value, with arguments: {{.Label "com.example.tier"}}."""
 CONSTANTS = {"true": True, "false": False, "nil": None}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Options, dispatch
-from ch06_network.network_commands import NETWORK_COMMANDS as NETWORKS
+from ch02_namespaces.command_line import CliCommand, Options, dispatch, postponed
 from final.engine import events
+from final.engine.network_commands import NETWORK_COMMANDS as NETWORKS
 from final.images.commands import COMMANDS as IMAGES
 from final.images.commands import IMAGE_COMMANDS as IMAGE_GROUP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ch02_namespaces.command_line import Commands
 
     Names = Callable[[list[str]], list[str]]
 
@@ -70,7 +72,13 @@ def run_network_command(options: Options) -> int:
     return dispatch(NETWORK_COMMANDS, options.operands, "mydocker network")
 
 
-IMAGE_COMMANDS = of_group(IMAGE_GROUP, "image", IMAGE_EVENTS)
+def _builder() -> dict[str, CliCommand]:
+    from final.build.commands import BUILDER_COMMANDS
+
+    return BUILDER_COMMANDS
+
+
+IMAGE_COMMANDS: Commands = {**of_group(IMAGE_GROUP, "image", IMAGE_EVENTS), **postponed("build", _builder)}
 NETWORK_COMMANDS = of_group(NETWORKS, "network", NETWORK_EVENTS)
 COMMANDS = {
     **of_group(IMAGES, "image", IMAGE_EVENTS),

@@ -6,7 +6,8 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import store
-from ch05_lifecycle.lifecycle import INIT_INSIDE
+from final.engine import words
+from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ def commit_container(options: Options) -> int:
     name = reference.parse(options.operands[1]).name if len(options.operands) > 1 else ""
     config = changes.applied(config_of(stored), options.change)
     images.check("commit", stored.record.layers, config)
-    made = commit(stored.id, name or f"commit/{state.short(state.new_id())}", config)
-    id = _describe(made, " ".join(stored.settings["command"]), options.message or "", options.author or "")
+    group = store.group_of(stored)
+    made = commit(stored.id, name or f"commit/{state.short(state.new_id())}", config, group, is_frozen(group))
+    id = _describe(made, " ".join(words.command_of(stored.settings)), options.message or "", options.author or "")
     if not name:
         image_store.tag(images.find(made.name), id)
         images.remove(made.name, force=True)
@@ -64,15 +66,10 @@ def config_of(stored: Stored) -> dict[str, Any]:
     settings = stored.settings
     config: dict[str, Any] = dict(settings.get("image_config") or {})
     options: dict[str, Any] = settings.get("options") or {}
-    argv = list(settings["command"])
-    if options.get("init") and argv[:2] == [INIT_INSIDE, "--"]:
-        argv = argv[2:]
-    entrypoint = config.get("Entrypoint") or []
-    if options.get("entrypoint") is not None:
-        entrypoint = [options["entrypoint"]] if options["entrypoint"] else []
+    entrypoint, arguments = words.entrypoint_of(settings)
     said: dict[str, Any] = {
         "Entrypoint": entrypoint,
-        "Cmd": argv[len(entrypoint) :],
+        "Cmd": arguments,
         "Env": environment_of(config, options, settings.get("environment") or {}),
         "User": settings.get("user"),
         "WorkingDir": settings.get("directory"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LISTS = {
     "CONTAINER": "mydocker ps -a --format '{{.Names}}'",
     "IMAGE": "mydocker images --format '{{.Repository}}:{{.Tag}}'",
-    "NETWORK": 'mydocker network ls --format json | sed \'s/.*"name": "\\([^"]*\\)".*/\\1/\'',
+    "NETWORK": "mydocker network ls --format '{{.Name}}'",
     "VOLUME": "mydocker volume ls -q",
 }
 """By operand: what prints the names that it can be."""
@@ -64,12 +64,14 @@ def every_command() -> Iterator[tuple[tuple[str, ...], CliCommand, list[str]]]:
 
 def tables() -> dict[str, Commands]:
     """The commands that have commands of their own."""
+    from final.build.commands import BUILDER_COMMANDS
     from final.engine.announced import IMAGE_COMMANDS, NETWORK_COMMANDS
     from final.engine.groups import container_commands
     from final.engine.system import SYSTEM_COMMANDS
     from final.engine.volume_commands import VOLUME_COMMANDS
 
     return {
+        "builder": BUILDER_COMMANDS,
         "container": container_commands(),
         "image": IMAGE_COMMANDS,
         "network": NETWORK_COMMANDS,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options, whole_number
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch05_lifecycle import names, store
-from ch06_network import wishes
-from final.engine import published, words
-from final.output import LIST_FORMAT, print_rows
+from ch06_network import network, wishes
+from final.engine import health, published, words
+from final.engine.pruning import has_label
+from final.output import LIST_FORMAT, Labels, print_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ch05_lifecycle.store import Stored
+
+    Test = Callable[["Listed"], bool]
 
 HEADERS = {
     "ID": "CONTAINER ID",
@@ -38,6 +42,7 @@ HEADERS = {
 COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
 WIDEST_COMMAND = 20
 DAMAGED = {"status": "damaged", "exit_code": 0, "started": 0.0, "finished": 0.0}
+STATES = ("created", "running", "paused", "restarting", "exited", "damaged", "removing", "dead")
 LIVE = (store.RUNNING, store.RESTARTING, words.PAUSED)
 
 
@@ -78,10 +83,10 @@ def list_containers(options: Options) -> int:
     latest = 1 if options.latest else options.last
     if not (options.all or wants_state or latest is not None):
         found = [one for one in found if one.state in LIVE]
-    for text in options.filter:
-        passes = filter_of(text)
-        found = [one for one in found if passes(one)]
-    found = found[:latest]
+    passes = filter_of(options.filter)
+    found = [one for one in found if passes(one)]
+    if latest is not None and latest >= 0:
+        found = found[:latest]
     if options.quiet:
         for one in found:
             print(one.stored.id if options.no_trunc else state.short(one.stored.id))
@@ -95,24 +100,24 @@ def list_containers(options: Options) -> int:
 
 def row_of(one: Listed, name: str, whole: bool, with_size: bool) -> dict[str, Any]:
     """The fields of HEADERS. whole: nothing is cut off."""
-    stored, mounts = one.stored, one.settings.get("mounts") or []
+    stored, mounts = one.stored, words.mounts_of(one.settings)
     shown = [mount.get("name") or mount["source"] for mount in mounts]
     created = stored.record.created
     return {
         "ID": stored.id if whole else state.short(stored.id),
         "Image": stored.record.image.removesuffix(":latest"),
-        "Command": f'"{command_of(one.settings["command"], whole)}"',
+        "Command": f'"{command_of(words.command_of(one.settings), whole)}"',
         "CreatedAt": words.local_moment(created),
         "RunningFor": f"{words.duration(time.time() - created)} ago",
         "Ports": ports_of(one),
         "State": one.state,
-        "Status": words.status_of(one.state, one.known),
+        "Status": words.status_of(one.state, one.known, health.status_of(stored, one.known)),
         "Size": size_of(stored) if with_size else "0B",
         "Names": name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(one.labels.items())),
+        "Labels": Labels(one.labels),
         "Mounts": ",".join(text if whole else _cut(text, 15) for text in shown),
         "LocalVolumes": str(sum(1 for mount in mounts if mount.get("name"))),
-        "Networks": ",".join(networks_of(stored)),
+        "Networks": "" if one.known is DAMAGED else ",".join(networks_of(stored)),
     }
 
 
@@ -144,49 +149,101 @@ def networks_of(stored: Stored) -> list[str]:
 
 
 def size_of(stored: Stored) -> str:
-    """What it has written."""
-    from final.engine.usage import layer_bytes
+    """What it has written, and that with its image."""
+    from final.engine.usage import layer_bytes, root_bytes
     from final.images.listing import decimal_size
 
-    return decimal_size(layer_bytes(stored))
+    return f"{decimal_size(layer_bytes(stored))} (virtual {decimal_size(root_bytes(stored))})"
 
 
-def filter_of(text: str) -> Callable[[Listed], bool]:
-    """What `--filter KEY=VALUE` lets through. Raises EngineError for a filter that we don't have."""
-    key, equals, value = text.partition("=")
-    if not equals or key not in FILTERS:
-        raise EngineError(f"--filter {text}", "there is no such filter", ", ".join(FILTERS))
-    return lambda one: FILTERS[key](one, value)
+def filter_of(wishes: list[str]) -> Callable[[Listed], bool]:
+    """What `--filter KEY=VALUE` lets through: of one key any value, but all labels; of several keys all. Raises
+    EngineError for a filter that we don't have."""
+    wanted: dict[str, list[Test]] = {}
+    for text in wishes:
+        key, equals, value = text.partition("=")
+        if not equals or key not in FILTERS:
+            raise EngineError(f"--filter {text}", "there is no such filter", ", ".join(FILTERS))
+        wanted.setdefault(text if key == "label" else key, []).append(FILTERS[key](value))
+    return lambda one: all(any(test(one) for test in tests) for tests in wanted.values())
 
 
-def _has_label(one: Listed, value: str) -> bool:
-    name, equals, wanted = value.partition("=")
-    return name in one.labels and (not equals or one.labels[name] == wanted)
+def _by_id(value: str) -> Test:
+    return lambda one: one.stored.id.startswith(value)
 
 
-def _has_volume(one: Listed, value: str) -> bool:
-    return any(value in (mount.get("name"), mount["target"]) for mount in one.settings.get("mounts") or [])
+def _by_name(value: str) -> Test:
+    """A regular expression, which may count on a slash in front, as Docker's names have one."""
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise EngineError(f"--filter name={value}", f"it is no regular expression: {error}") from None
+    return lambda one: any(pattern.search(name) for name in (one.stored.name, f"/{one.stored.name}"))
 
 
-def _is_before(one: Listed, value: str) -> bool:
-    return one.stored.record.created < store.find(value).record.created
+def _by_label(value: str) -> Test:
+    return lambda one: has_label(one.labels, value)
 
 
-def _is_since(one: Listed, value: str) -> bool:
-    return one.stored.record.created > store.find(value).record.created
+def _by_status(value: str) -> Test:
+    if value not in STATES:
+        raise EngineError(f"--filter status={value}", "there is no such state", ", ".join(STATES))
+    return lambda one: one.state == value
 
 
-FILTERS: dict[str, Callable[[Listed, str], bool]] = {
-    "id": lambda one, value: one.stored.id.startswith(value),
-    "name": lambda one, value: value.removeprefix("/") in one.stored.name,
-    "label": _has_label,
-    "status": lambda one, value: one.state == value,
-    "exited": lambda one, value: one.state == store.EXITED and str(one.known["exit_code"]) == value,
-    "ancestor": lambda one, value: value in (one.stored.record.image, one.stored.record.image.removesuffix(":latest")),
-    "network": lambda one, value: value in networks_of(one.stored),
-    "volume": _has_volume,
-    "before": _is_before,
-    "since": _is_since,
+def _by_exit_code(value: str) -> Test:
+    code = whole_number(value)
+    return lambda one: one.state == store.EXITED and one.known["exit_code"] == code
+
+
+def _by_ancestor(value: str) -> Test:
+    """An image by name or id: also containers on images that were made of it."""
+    from final.images import store as image_store
+
+    try:
+        layers = image_store.find(value).layers
+    except EngineError:  # it is gone, but perhaps not its containers
+        return lambda one: value in (one.stored.record.image, one.stored.record.image.removesuffix(":latest"))
+    return lambda one: one.stored.record.layers[: len(layers)] == layers
+
+
+def _by_network(value: str) -> Test:
+    name = network.name_of(value)
+    return lambda one: name in networks_of(one.stored)
+
+
+def _by_volume(value: str) -> Test:
+    return lambda one: any(value in (mount.get("name"), mount["target"]) for mount in words.mounts_of(one.settings))
+
+
+def _by_health(value: str) -> Test:
+    if value not in health.STATES:
+        raise EngineError(f"--filter health={value}", "there is no such health", ", ".join(health.STATES))
+    return lambda one: health.status_of(one.stored, one.known) == value
+
+
+def _before(value: str) -> Test:
+    created = store.find(value).record.created
+    return lambda one: one.stored.record.created < created
+
+
+def _since(value: str) -> Test:
+    created = store.find(value).record.created
+    return lambda one: one.stored.record.created > created
+
+
+FILTERS: dict[str, Callable[[str], Test]] = {
+    "id": _by_id,
+    "name": _by_name,
+    "label": _by_label,
+    "status": _by_status,
+    "exited": _by_exit_code,
+    "ancestor": _by_ancestor,
+    "network": _by_network,
+    "volume": _by_volume,
+    "health": _by_health,
+    "before": _before,
+    "since": _since,
 }
 COMMANDS = {
     "ps": CliCommand(

@@ -123,8 +123,8 @@ def mounts_of(stored: Stored, options: Options) -> list[dict[str, Any]]:
     if wishes.mode_of(stored)[0] == "host" and syscalls.in_user_namespace():
         found = [defaults.SYS_OF_HOST if mount["destination"] == "/sys" else mount for mount in found]
     found = [mount for mount in found if mount["destination"] not in targets]
-    for file in hosts_file.volumes_of(wishes.files_owner(stored).id, targets):
-        found.append(mounts.described(mounts.entry(mounts.BIND, file.source, file.target, []), "/"))
+    files = hosts_file.volumes_of(wishes.files_owner(stored).id, targets)
+    wanted = [*(mounts.entry(mounts.BIND, file.source, file.target, []) for file in files), *wanted]
     ordered = sorted(wanted, key=lambda mount: str(mount["target"]).count("/"))
     return [*found, *(mounts.described(mount, stored.record.path()) for mount in ordered)]
 
@@ -159,8 +159,9 @@ def sysctls_of(stored: Stored, options: Options) -> dict[str, str]:
 
 
 def resources_of(options: Options) -> dict[str, Any]:
-    """Limits and devices. Raises EngineError for limits that no kernel takes."""
+    """Limits and devices. Raises EngineError for limits that no kernel takes, or that contradict each other."""
     limits = limits_of(options)
+    _check_limits(options)
     memory = {"limit": limits.memory, "swap": limits.swap_total(), "reservation": options.memory_reservation}
     quota = options.cpu_quota if limits.cpus is None else int(limits.cpus * CPU_PERIOD)
     period = options.cpu_period or (CPU_PERIOD if quota else None)
@@ -171,6 +172,14 @@ def resources_of(options: Options) -> dict[str, Any]:
         **({"pids": {"limit": limits.pids}} if limits.pids is not None else {}),
         "devices": device_rules_of(options),
     }
+
+
+def _check_limits(options: Options) -> None:
+    for flag, other in (("--cpu-quota", options.cpu_quota), ("--cpu-period", options.cpu_period)):
+        if options.cpus is not None and other is not None:
+            raise EngineError("--cpus", f"it does not go together with {flag}")
+    if options.memory is not None and (options.memory_reservation or 0) > options.memory:
+        raise EngineError("--memory-reservation", "it is more than the limit (-m)")
 
 
 def _said(values: dict[str, Any]) -> dict[str, Any]:

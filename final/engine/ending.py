@@ -14,6 +14,7 @@ from ch05_lifecycle.lifecycle_commands import TIME, stop_one
 from ch05_lifecycle.signals import parse_signal
 from ch06_network import network_commands
 from final.engine import volumes, words
+from final.engine.pausing import let_go_on
 from final.engine.pruning import FORCE, filter_of
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ def end(stored: Stored, seconds: float | None, signal: str | None) -> None:
     if signal:
         stored.settings["stop_signal"] = signal  # for this once
     store.tell(stored, "kill", signal=str(parse_signal(stored.settings["stop_signal"])))
+    let_go_on(stored)
     stop_one(stored, seconds)
     store.tell(stored, "stop")
 
@@ -55,6 +57,7 @@ def kill_containers(options: Options) -> int:
         stored = store.find(text)
         if signal == SIGKILL and stored.is_watched():
             store.tell(stored, "kill", signal=str(signal))
+            let_go_on(stored)
             process.stop(stored, 0)  # it is not to be restarted, either
         else:
             process.send_signal(stored, signal)
@@ -93,6 +96,7 @@ def remove_one(text: str, force: bool, with_volumes: bool) -> None:
     try:
         if force and stored.is_watched():
             store.tell(stored, "kill", signal=str(SIGKILL))
+            let_go_on(stored)
             process.stop(stored, 0)
         store.remove(stored)
     except store.GoneError:  # by somebody else, just now

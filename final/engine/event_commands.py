@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     Event = dict[str, Any]
 
+FIELDS = {"Status": "", "ID": "", "From": ""}
+"""What templates find in every event, and only those of containers have."""
 KINDS = ("container", "image", "network", "volume")
 
 
@@ -34,9 +37,12 @@ def moment(text: str) -> float:
         except ValueError:
             raise EngineError(repr(text), "it is no time", "2026-01-31T12:00:00") from None
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         return datetime.datetime.fromisoformat(logs.parse_time(text)[:26] + "+00:00").timestamp()
+    if not math.isfinite(seconds):
+        raise EngineError(repr(text), "it is no time", "2026-01-31T12:00:00")
+    return seconds
 
 
 def show_events(options: Options) -> int:
@@ -71,7 +77,11 @@ def writer_of(format: str | None) -> Callable[[Event], str]:
     from final.template import compile_template
 
     write = compile_template(format)
-    return lambda event: write({**event, **{key[0].upper() + key[1:]: value for key, value in event.items()}})
+    return lambda event: write({**FIELDS, **{_field(key): value for key, value in event.items()}})
+
+
+def _field(key: str) -> str:
+    return "ID" if key == "id" else key[0].upper() + key[1:]
 
 
 def line_of(event: Event) -> str:

@@ -15,9 +15,12 @@ from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch05_lifecycle.process import open_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import WorkingDirectory
+from final.engine import user_ranges
 from final.engine.defaults import RUNTIME
 from final.engine.image_user import ImageUser
 from final.engine.part_list import replace
+from final.engine.pausing import require_awake
+from final.runtime import optional
 from final.runtime.attributes import attributes_of
 from final.runtime.capabilities import Credentials, every_capability
 
@@ -33,6 +36,7 @@ def execute_command(options: Options) -> int:
     state.require_root()
     options.env[:0] = [line for lines in options.env_file for line in lines]
     stored, argv = store.find(options.operands[0]), options.operands[1:]
+    require_awake(stored)
     store.tell(stored, f"exec_start: {' '.join(argv)}")
     code = execute.execute_in(stored, argv, options, parts_of)
     if not options.detach:
@@ -50,13 +54,23 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
     groups = [] if options.user else stored.settings["options"]["group_add"]
     replace(attributes, Credentials, ImageUser(described, user, groups, "HOME" not in environment_of(options)))
     return [
-        JoinNamespaces(stored),
+        join_of(stored),
         JoinCgroup(store.group_of(stored)),
         streams,
         WorkingDirectory(described),
         *attributes,
+        *optional.oom_score(described["oomScoreAdj"]),
         DieWithEngine(),
     ]
+
+
+def join_of(stored: Stored) -> JoinNamespaces:
+    """What brings it in."""
+    if user_ranges.of(stored) is None:
+        return JoinNamespaces(stored)
+    from final.engine.mapped_users import JoinMapped
+
+    return JoinMapped(stored)
 
 
 def process_of(stored: Stored, first: dict[str, Any], options: Options) -> dict[str, Any]:

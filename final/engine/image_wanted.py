@@ -27,6 +27,8 @@ def name_of(text: str, policy: str, platform_name: str | None, quiet: bool) -> s
     be for. Raises EngineError when it is not here and cannot be brought."""
     wanted = platform.parse(platform_name) if platform_name else None
     known = _known(text)
+    if policy == NEVER and known is not None and not _is_for(known, wanted):
+        raise EngineError(f"image {text!r}", f"it is not for {platform_name}", "--pull missing brings one that is")
     if policy == NEVER or (policy == MISSING and known is not None and _is_for(known, wanted)):
         return known.name if known is not None else images.find(text).name  # the latter raises
     found = reference.parse(text)

@@ -8,13 +8,15 @@ image and flags ──► document ──► parts of final.runtime
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from ch02_namespaces import cgroups, syscalls
 from ch02_namespaces.command_line import Options
 from ch02_namespaces.errors import EngineError
+from ch02_namespaces.locks import locked
 from ch03_run.command import Command, environment
-from ch03_run.container import Part
+from ch03_run.container import Container, Part
 from ch03_run.isolation import DieWithEngine, Hostname, MountNamespace
 from ch04_images import images, state
 from ch04_images.cli import environment_of, gives_home
@@ -22,7 +24,8 @@ from ch04_images.rootfs import DRIVERS
 from ch04_images.user import WorkingDirectory
 from ch04_images.volumes import Sources
 from ch05_lifecycle import store
-from ch05_lifecycle.lifecycle import INIT, INIT_INSIDE, KeptDirectory, check_init
+from ch05_lifecycle.init import INIT, INIT_INSIDE, check_init
+from ch05_lifecycle.lifecycle import KeptDirectory
 from ch06_network.lifecycle import NetworkedLifecycle, network_parts
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci.document import Node
@@ -30,7 +33,7 @@ from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import defaults, document, health_check, mounts, volumes
+from final.engine import defaults, document, health_check, mounts, user_ranges, volumes
 from final.engine.image_user import ImageUser
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
@@ -38,22 +41,31 @@ from final.runtime.runtime import FullRuntime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
+    from ch02_namespaces.command_line import Flag
     from ch04_images.images import Image
     from ch05_lifecycle.store import Stored
+    from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
+
+
+ID_LENGTH = 64
 
 
 class FullLifecycle(NetworkedLifecycle):
     """Chapter 6's, on the runtime that production needs."""
+
+    def __init__(self, flags: Sequence[Flag]) -> None:
+        super().__init__(flags)
+        self._volumes: list[str] = []
+        """Those of the container that is being made."""
 
     def check(self, options: Options) -> None:
         """Raise EngineError for flags that contradict each other."""
         super().check(options)
         if options.uts == "host" and options.hostname:
             raise EngineError("--hostname", "it does not go together with --uts host")
-        if options.cpus is not None and options.cpu_quota:
-            raise EngineError("--cpus", "it does not go together with --cpu-quota")
         if options.hostname:
             Hostname(options.hostname)
         if options.workdir:
@@ -64,6 +76,7 @@ class FullLifecycle(NetworkedLifecycle):
 
             settle(options)
         health_check.check(options)
+        user_ranges.check(options)
 
     def command_of(self, image: Image, options: Options) -> Command:
         """Entrypoint and command: --entrypoint replaces both of the image's. OCI image-spec, config.md."""
@@ -97,14 +110,17 @@ class FullLifecycle(NetworkedLifecycle):
     def settings_of(self, image: Image, options: Options, command: Command) -> dict[str, object]:
         """What has to be known to start it again."""
         settings = super().settings_of(image, options, command)
+        wanted = mounts_of(image, options)
+        self._volumes += [mount["name"] for mount in wanted if mount.get("name")]
         return {
             **settings,
-            "mounts": mounts_of(image, options),
+            "mounts": wanted,
+            "users": user_ranges.choose() if options.userns == user_ranges.AUTO else None,
             "healthcheck": health_check.wanted(image, options),
-            "labels": {**(image.config.get("Labels") or {}), **dict(options.label)},
+            "labels": {**(image.config.get("Labels") or {}), **labels_of(options)},
             "sets_home": not gives_home([*environment_of(image), *options.env]),
             "stop_timeout": options.stop_timeout,
-            "cgroup_parent": (options.cgroup_parent or "").strip("/"),
+            "cgroup_parent": options.cgroup_parent or "",
             **dict(options.log_opt),
         }
 
@@ -114,9 +130,26 @@ class FullLifecycle(NetworkedLifecycle):
         return super().create(options)
 
     def run(self, options: Options) -> int:
-        """`run`, in the same way."""
+        """`run`, in the same way. A container that could not start leaves no volumes and no --cidfile, either."""
         self._bring_image(options)
-        return super().run(options)
+        try:
+            return super().run(options)
+        except BaseException:
+            volumes.remove_anonymous(self._volumes)
+            if options.cidfile:
+                forget_id(options.cidfile)
+            raise
+
+    def restart(self, options: Options) -> int:
+        """`restart`, also of one that is paused."""
+        from final.engine.pausing import let_go_on
+
+        for text in options.operands:
+            try:
+                let_go_on(store.find(text))
+            except EngineError:  # what is wrong with it is told below
+                continue
+        return super().restart(options)
 
     def _bring_image(self, options: Options) -> None:
         """See to it that the image is here, before anything is made or a terminal changed. Raises EngineError."""
@@ -132,7 +165,11 @@ class FullLifecycle(NetworkedLifecycle):
         """Put a container into the store, and fill its new volumes from the image. Raises EngineError."""
         parent = cgroups.default_parent()
         cgroups.sweep(parent, cgroups.usable_hierarchies(parent))
-        stored, held = super().create_container(options, temporary)
+        try:
+            stored, held = self._create_apart(options, temporary)
+        except BaseException:
+            volumes.remove_anonymous(self._volumes)
+            raise
         try:
             for mount in stored.settings["mounts"]:
                 if mount["type"] == mounts.VOLUME:
@@ -141,18 +178,37 @@ class FullLifecycle(NetworkedLifecycle):
                     if "nocopy" not in mount["options"]:
                         volumes.fill(stored, source, mount["target"])
             if options.cidfile:
-                with open(options.cidfile, "x") as file:
-                    file.write(stored.id)
+                write_id(options.cidfile, stored.id)
         except BaseException:
             os.close(held)
             store.remove(stored)
+            volumes.remove_anonymous(self._volumes)
             raise
         store.tell(stored, "create")
         return stored, held
 
+    def _create_apart(self, options: Options, temporary: bool) -> tuple[Stored, int]:
+        """Nobody else chooses users meanwhile, if it is to have its own."""
+        if options.userns != user_ranges.AUTO:
+            return super().create_container(options, temporary)
+        with locked(state.make_place(user_ranges.PLACE), fcntl.LOCK_EX):
+            return super().create_container(options, temporary)
+
+    def build(self, stored: Stored) -> tuple[Container, LoggedStreams | LoggedConsole]:
+        """A container as the store knows it, with streams that its watcher reads, and that it may open anew."""
+        users = user_ranges.of(stored)
+        if users is None or stored.settings["tty"]:
+            return super().build(stored)
+        from final.engine.mapped_users import MappedStreams
+
+        streams = MappedStreams(stored.record.path("stdin") if stored.settings["interactive"] else None, users)
+        return self.container_of(stored, streams), streams
+
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
         """What the container consists of, in order: the runtime's parts, and the chapters' between them."""
-        config = document.document_of(stored, options)
+        config, users = document.document_of(stored, options), user_ranges.of(stored)
+        if users is not None:
+            config = users.document(config)
         bundle = bundles.Bundle(stored.record.path(), Node(config, ""))
         bundles.check(bundle.config)
         state.write_record(stored.record.path(bundles.CONFIG), config, durable=False)
@@ -160,13 +216,23 @@ class FullLifecycle(NetworkedLifecycle):
         parts = FullRuntime().parts_of(bundle, Kept(state.make_place(defaults.RUNTIME), stored.id), namespaces, streams)
         directory = KeptDirectory(stored)
         bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
-        union: list[Part] = [directory, Sources(bound), MountNamespace(), DRIVERS[directory.driver](directory)]
+        union: list[Part] = [directory, Sources(bound), MountNamespace(), union_of(stored, directory)]
         described = bundle.config["process"]
         insert_before(parts, BindRoot, union)
         insert_after(parts, Namespaces, network_of(stored, options))
         replace(parts, Credentials, user_of(stored, options, described))
         parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
         return [*parts, *monitor_of(stored), DieWithEngine()]
+
+
+def union_of(stored: Stored, directory: KeptDirectory) -> Part:
+    """What mounts its layers and its own."""
+    users = user_ranges.of(stored)
+    if users is None:
+        return DRIVERS[directory.driver](directory)
+    from final.engine.mapped_users import MappedOverlay
+
+    return MappedOverlay(directory, users)
 
 
 def monitor_of(stored: Stored) -> list[Part]:
@@ -177,6 +243,31 @@ def monitor_of(stored: Stored) -> list[Part]:
     from final.engine.health_monitor import Monitored
 
     return [Monitored(stored, check)]
+
+
+def write_id(path: str, id: str) -> None:
+    """Write the id of a container into a new file: --cidfile. Raises EngineError."""
+    try:
+        with open(path, "x") as file:
+            file.write(id)
+    except OSError as error:
+        raise EngineError(f"--cidfile {path}", str(error.strerror)) from None
+
+
+def forget_id(path: str) -> None:
+    """Remove what write_id() has written, if the container is not there."""
+    try:
+        with open(path) as file:
+            id = file.read(100)
+    except OSError:  # it was never written
+        return
+    if len(id) == ID_LENGTH and id.isalnum() and not os.path.exists(state.place("containers", id)):
+        os.unlink(path)
+
+
+def labels_of(options: Options) -> dict[str, str]:
+    """Those of the user; the words of the command line count before those of files."""
+    return dict([*(pair for pairs in options.label_file for pair in pairs), *options.label])
 
 
 def network_of(stored: Stored, options: Options) -> list[Part]:

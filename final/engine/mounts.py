@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from ch02_namespaces.errors import EngineError
+from ch02_namespaces.limits import parse_size
 from final.engine.volumes import check_name
 
 TYPE_CHECKING = False
@@ -18,6 +19,12 @@ BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
 SYNTAX = "-v SOURCE:TARGET[:ro], such as -v /srv/data:/data:ro or -v data:/data"
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 IGNORED = ("z", "Z", "cached", "delegated", "consistent")  # SELinux labels, and what Docker Desktop does with files
+TMPFS_OPTIONS = (
+    *("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "ro", "rw", "exec", "noexec", "suid", "nosuid"),
+    *("dev", "nodev", "atime", "noatime", "relatime", "norelatime", "strictatime", "diratime", "nodiratime", "sync"),
+    *("async", "dirsync", "mpol", "huge"),
+)
+"""tmpfs(5), mount(8)."""
 ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 
 
@@ -35,6 +42,8 @@ def volume(text: str) -> dict[str, Any]:
     for option in options:
         if option not in ("ro", "rw", "nocopy", *PROPAGATIONS, *IGNORED):
             raise EngineError(repr(text), f"{option!r} is neither ro nor rw", SYNTAX)
+    if "ro" in options and "rw" in options:
+        raise EngineError(repr(text), "it is either ro or rw", SYNTAX)
     if source.startswith(("/", "./", "../")) or source in (".", ".."):
         return entry(BIND, os.path.abspath(source), target, options)
     return entry(VOLUME, check_name(source), target, options)
@@ -58,12 +67,13 @@ def mount(text: str) -> dict[str, Any]:
         key, _, value = word.partition("=")
         said[ALIASES.get(key, key)] = value
     kind = said.pop("type", VOLUME)
-    read_only = said.pop("readonly", "false") in ("", "true", "1")
     source, target = said.pop("source", ""), said.pop("target", "")
-    options = ["ro"] if read_only else []
+    options = ["ro"] if _is_on(said, "readonly") else []
     if kind == TMPFS:
-        sizes = [f"size={said.pop('tmpfs-size')}"] if "tmpfs-size" in said else []
-        modes = [f"mode={said.pop('tmpfs-mode')}"] if "tmpfs-mode" in said else []
+        if source:
+            raise EngineError(f"--mount {text}", "type tmpfs has no source")
+        sizes = [f"size={parse_size(said.pop('tmpfs-size'))}"] if "tmpfs-size" in said else []
+        modes = [f"mode={_mode(said.pop('tmpfs-mode'))}"] if "tmpfs-mode" in said else []
         made = {**entry(TMPFS, "", target, options), "options": [*sizes, *modes]}
     elif kind == BIND:
         if "bind-propagation" in said:
@@ -72,13 +82,27 @@ def mount(text: str) -> dict[str, Any]:
             raise EngineError(f"--mount {text}", f"there is no {source or 'source'}", "-v would make a directory")
         made = entry(BIND, os.path.abspath(source), target, options)
     elif kind == VOLUME:
-        options += ["nocopy"] if said.pop("volume-nocopy", "false") in ("", "true", "1") else []
+        options += ["nocopy"] if _is_on(said, "volume-nocopy") else []
         made = entry(VOLUME, check_name(source) if source else "", target, options)
     else:
         raise EngineError(f"--mount {text}", f"type {kind!r} is not known", "bind, volume or tmpfs")
     for key in said:
         raise EngineError(f"--mount {text}", f"{key!r} is not known for type {kind}")
     return made
+
+
+def _is_on(said: dict[str, str], key: str) -> bool:
+    """Whether a switch is on: it stands alone, or has a value. It is taken away."""
+    value = said.pop(key, "false")
+    if value not in ("", "true", "1", "false", "0"):
+        raise EngineError(f"{key}={value}", "it is neither true nor false")
+    return value in ("", "true", "1")
+
+
+def _mode(text: str) -> str:
+    if not text or not set(text) <= set("01234567"):
+        raise EngineError(f"tmpfs-mode={text}", "it is no octal number", "1777")
+    return text
 
 
 def _propagation(text: str) -> str:
@@ -90,7 +114,11 @@ def _propagation(text: str) -> str:
 def tmpfs(text: str) -> dict[str, Any]:
     """For Flag.convert: PATH[:OPTIONS], such as /run:size=64m,mode=1777. Raises EngineError."""
     path, _, options = text.partition(":")
-    return {**entry(TMPFS, "", path, []), "options": options.split(",") if options else []}
+    kept = options.split(",") if options else []
+    for option in kept:
+        if option.partition("=")[0] not in TMPFS_OPTIONS:
+            raise EngineError(repr(text), f"{option!r} is no option of it", ", ".join(TMPFS_OPTIONS))
+    return {**entry(TMPFS, "", path, []), "options": kept}
 
 
 def described(mount: dict[str, Any], directory: str) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
-from ch02_namespaces.command_line import Flag, number, whole_number
+from ch02_namespaces.command_line import Flag, whole_number
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import parse_size
+from ch05_lifecycle.environment_file import environment_file
+from ch05_lifecycle.lifecycle_commands import grace
 from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
 from final.engine import health_check, mounts
 from final.runtime.capabilities import NUMBERS as CAPABILITIES
@@ -42,6 +44,11 @@ def label(text: str) -> list[str]:
     if not name:
         raise EngineError(repr(text), "it has no name", "NAME[=VALUE]")
     return [name, value]
+
+
+def label_file(path: str) -> list[list[str]]:
+    """For Flag.convert: a label a line; empty ones and comments (#) are left out. Raises EngineError."""
+    return [label(line) for line in environment_file(path)]
 
 
 def resource_limit(text: str) -> list[object]:
@@ -105,7 +112,8 @@ def mode_of(*known: str) -> Callable[[str], str]:
     """A Flag.convert for namespaces: one of these words, or container:NAME if it ends so."""
 
     def convert(text: str) -> str:
-        if text in known or ("container:" in known and text.partition(":")[0] == "container" and text[10:]):
+        kind, colon, other = text.partition(":")
+        if f"{kind}{colon}" in known and bool(colon) == bool(other):
             return text
         raise EngineError(repr(text), "it is not known", ", ".join(known).replace("container:", "container:NAME"))
 
@@ -127,6 +135,30 @@ def new_file(path: str) -> str:
     return os.path.abspath(path)
 
 
+def cgroup_path(text: str) -> str:
+    """For Flag.convert: a path below the roots of the cgroup hierarchies. Raises EngineError for one that leads out."""
+    names = text.strip("/").split("/")
+    if not all(names) or {".", ".."} & set(names):
+        raise EngineError(repr(text), "it is no path of a cgroup", "such as /web")
+    return "/".join(names)
+
+
+def cpu_period(text: str) -> int:
+    """For Flag.convert: microseconds, as the kernel takes them: sched-bwc.rst. Raises EngineError."""
+    value = whole_number(text)
+    if not 1000 <= value <= 1_000_000:
+        raise EngineError(repr(text), "it is not from 1000 to 1000000 microseconds")
+    return value
+
+
+def cpu_quota(text: str) -> int:
+    """For Flag.convert: microseconds, or -1 for no limit. Raises EngineError."""
+    value = whole_number(text)
+    if value != -1 and value < 1000:
+        raise EngineError(repr(text), "it is less than 1000 microseconds", "-1 is unlimited")
+    return value
+
+
 def one_of(*words: str) -> Callable[[str], str]:
     """A Flag.convert: one of these words."""
 
@@ -139,13 +171,16 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def log_option(text: str) -> list[object]:
-    """For Flag.convert: max-size=SIZE or max-file=NUMBER, as the setting's name and its value. Raises EngineError."""
+    """For Flag.convert: max-size=SIZE, max-file=NUMBER, labels=NAMES or env=NAMES, as the setting's name and its value.
+    Raises EngineError."""
     name, _, value = text.partition("=")
+    if name in ("labels", "env"):
+        return [f"log_{name}", value.split(",")]
     if name == "max-size":
         return ["log_bytes", parse_size(value)]
     if name == "max-file" and whole_number(value) > 0:
         return ["log_files", whole_number(value)]
-    raise EngineError(repr(text), "it is not known", "max-size=10m, max-file=3")
+    raise EngineError(repr(text), "it is not known", "max-size=10m, max-file=3, labels=NAME,…, env=NAME,…")
 
 
 CREATE_FLAGS = [
@@ -160,6 +195,7 @@ CREATE_FLAGS = [
     Flag("--shm-size", value="SIZE", convert=parse_size, help="of /dev/shm (default: 64m)"),
     Flag("--entrypoint", value="COMMAND", help="in place of the image's"),
     Flag("-l", "--label", value="NAME[=VALUE]", convert=label, many=True, help="a remark that can be filtered by"),
+    Flag("--label-file", value="FILE", convert=label_file, many=True, help="labels from a file, a line each"),
     Flag("--cidfile", value="FILE", convert=new_file, help="write the id there"),
     Flag("--cap-add", value="CAPABILITY", convert=capability, many=True, help="one more right of root, or ALL"),
     Flag("--cap-drop", value="CAPABILITY", convert=capability, many=True, help="one right less, or ALL"),
@@ -170,10 +206,11 @@ CREATE_FLAGS = [
     Flag("--ulimit", value="NAME=SOFT[:HARD]", convert=resource_limit, many=True, help="such as nofile=1024:4096"),
     Flag("--sysctl", value="NAME=VALUE", convert=key_value, many=True, help="a kernel parameter of its namespaces"),
     Flag("--memory-reservation", value="SIZE", convert=parse_size, help="what it keeps when memory is short"),
-    Flag("--cpu-period", value="MICROSECONDS", convert=whole_number, help="with --cpu-quota: instead of --cpus"),
-    Flag("--cpu-quota", value="MICROSECONDS", convert=whole_number, help="processor time in each period"),
+    Flag("--cpu-period", value="MICROSECONDS", convert=cpu_period, help="with --cpu-quota: instead of --cpus"),
+    Flag("--cpu-quota", value="MICROSECONDS", convert=cpu_quota, help="processor time in each period"),
     Flag("--oom-score-adj", value="N", convert=score, help="how soon it is killed when memory is short"),
-    Flag("--cgroup-parent", value="PATH", help="the cgroup in which its own is made"),
+    Flag("--cgroup-parent", value="PATH", convert=cgroup_path, help="the cgroup in which its own is made"),
+    Flag("--userns", value="MODE", convert=one_of("auto", "host"), help="auto: users that no other container has"),
     Flag("--pid", value="MODE", convert=mode_of("host", "container:"), help="whose processes it sees"),
     Flag(
         "--ipc", value="MODE", convert=mode_of("private", "shareable", "host", "container:"), help="whose shared memory"
@@ -185,5 +222,5 @@ CREATE_FLAGS = [
     Flag("-q", "--quiet", help="say nothing of a pull"),
     Flag("--log-driver", value="DRIVER", convert=one_of("json-file", "local"), help="there is one kind of log"),
     Flag("--log-opt", value="NAME=VALUE", convert=log_option, many=True, help="max-size=10m, max-file=3"),
-    Flag("--stop-timeout", value="SECONDS", convert=number, help="grace that `stop` gives (default: 10)"),
+    Flag("--stop-timeout", value="SECONDS", convert=grace, help="grace that `stop` gives (default: 10)"),
 ]

@@ -12,6 +12,10 @@ from ch05_lifecycle import store
 from ch05_lifecycle.process import open_process
 from final.runtime.resources import is_frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ch05_lifecycle.store import Stored
+
 
 def pause(options: Options) -> int:
     """`pause`: let containers stand still."""
@@ -38,6 +42,20 @@ def _freeze(options: Options, frozen: bool) -> int:
 
     for_each(options.operands, freeze)
     return 0
+
+
+def let_go_on(stored: Stored) -> None:
+    """Let a container go on if it is paused: whoever stands still takes no signal, on version 1 not even SIGKILL."""
+    group = store.group_of(stored)
+    if is_frozen(group):
+        group.freeze(False)
+        store.tell(stored, "unpause")
+
+
+def require_awake(stored: Stored) -> None:
+    """Raise EngineError for a paused container: what joins it would stand still with it."""
+    if is_frozen(store.group_of(stored)):
+        raise EngineError(f"container {state.short(stored.id)}", "it is paused", "`unpause` it first")
 
 
 COMMANDS = {

@@ -11,8 +11,9 @@ from ch04_images import images, state
 from ch05_lifecycle import store
 from final.engine import ending, event_commands, volume_commands, volumes, words
 from final.engine.container_list import LIVE, looked_at
-from final.engine.pruning import FORCE
+from final.engine.pruning import FORCE, filter_of
 from final.engine.usage import layer_bytes, tree_bytes
+from final.images.store import is_step
 from final.output import FORMAT, LIST_FORMAT, print_rows
 
 TYPE_CHECKING = False
@@ -102,7 +103,7 @@ def info() -> dict[str, Any]:
         "ContainersRunning": sum(one in (store.RUNNING, store.RESTARTING) for one in containers),
         "ContainersPaused": containers.count(words.PAUSED),
         "ContainersStopped": sum(one not in LIVE for one in containers),
-        "Images": len({tuple(image.layers) for image in images.every()}),
+        "Images": len({tuple(image.layers) for image in images.every() if not is_step(image)}),
         "Driver": "overlay2",
         "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "none", "vxlan", "host-routes"]},
         "CgroupDriver": "cgroupfs",
@@ -148,7 +149,7 @@ def _system() -> str:
 def show_usage(options: Options) -> int:
     """`system df`: how much room things take, and how much `prune` would give back."""
     state.require_root()
-    print_rows([_images(), _containers(), _volumes()], USAGE, list(USAGE), options.format)
+    print_rows([_images(), _containers(), _volumes(), _build_cache()], USAGE, list(USAGE), options.format)
     return 0
 
 
@@ -166,7 +167,7 @@ def _row(kind: str, total: int, active: int, size: int, unused: int) -> dict[str
 
 
 def _images() -> dict[str, Any]:
-    known = {tuple(image.layers) for image in images.every()}
+    known = {tuple(image.layers) for image in images.every() if not is_step(image)}
     used = {tuple(stored.record.layers) for stored in store.every()}
     sizes = {layer: tree_bytes(images.layer_directory(layer)) for layers in known for layer in layers}
     needed = {layer for layers in used for layer in layers}
@@ -187,27 +188,38 @@ def _volumes() -> dict[str, Any]:
     return _row("Local Volumes", len(sizes), len(used & set(sizes)), sum(sizes.values()), unused)
 
 
+def _build_cache() -> dict[str, Any]:
+    """Steps of builds; the layers that images have, too, are counted there."""
+    steps = [image for image in images.every() if is_step(image)]
+    others = {layer for image in images.every() if not is_step(image) for layer in image.layers}
+    own = {layer for step in steps for layer in step.layers} - others
+    size = sum(tree_bytes(images.layer_directory(layer)) for layer in own)
+    return _row("Build Cache", len(steps), 0, size, size)
+
+
 def prune_everything(options: Options) -> int:
     """`system prune`: containers that do not run, networks and images that nobody needs, and volumes if asked for."""
-    from ch06_network import network_commands
+    from final.build import cache
+    from final.engine import network_commands
     from final.images.commands import agreed
     from final.images.removal import prune as prune_images
 
     state.require_root()
     what = ["all stopped containers", "all networks not used by at least one container"]
     what += ["all anonymous volumes not used by at least one container"] if options.volumes else []
-    what += ["all images without a container" if options.all else "all images without a name"]
+    what += ["all images without a container" if options.all else "all images without a name", "all build cache"]
     if not options.force and not agreed(f"This will remove: {', '.join(what)}."):
         return 0
     removed, size = ending.prune(options.filter)
     _print_deleted("Containers", removed)
-    _print_deleted("Networks", [] if in_user_namespace() else network_commands.prune())
+    _print_deleted("Networks", [] if in_user_namespace() else network_commands.prune(options.filter))
     if options.volumes:
         names, more = volume_commands.prune(False, options.filter)
         size += more
         _print_deleted("Volumes", names)
     before = _layers_bytes()
-    _print_deleted("Images", prune_images(options.all, []))
+    _print_deleted("Images", prune_images(options.all, [], filter_of(options.filter)))
+    _print_deleted("build cache objects", cache.prune())
     words.print_reclaimed(size + before - _layers_bytes())
     return 0
 
@@ -234,7 +246,7 @@ SYSTEM_COMMANDS = {
             Flag("-a", "--all", help="also images with a name on which no container stands"),
             FORCE,
             Flag("--volumes", help="also volumes that nobody has named"),
-            Flag("--filter", value="KEY=VALUE", many=True, help="of containers and volumes only those: until, label"),
+            Flag("--filter", value="KEY=VALUE", many=True, help="only those: until, label, label!"),
         ],
         "",
         prune_everything,

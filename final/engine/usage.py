@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from ch04_images import images
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ch05_lifecycle.store import Stored
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 def layer_bytes(stored: Stored) -> int:
     """What a container has written: the bytes of the files in its own layer."""
     return tree_bytes(stored.record.path("upper"))
+
+
+def root_bytes(stored: Stored) -> int:
+    """What a container sees: its own layer and those of its image."""
+    return layer_bytes(stored) + sum(tree_bytes(images.layer_directory(id)) for id in stored.record.layers)
 
 
 def tree_bytes(top: str) -> int:

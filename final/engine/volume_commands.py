@@ -9,7 +9,7 @@ from ch04_images.image_commands import for_each
 from final.engine import events, volumes, words
 from final.engine.options import key_value, label
 from final.engine.pruning import FORCE, filter_of, has_label
-from final.output import FORMAT, LIST_FORMAT, print_rows
+from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ HEADERS = {
     "Size": "SIZE",
     "Links": "LINKS",
 }
+FILTERS = ("dangling", "driver", "label", "name")
 ANONYMOUS = "com.docker.volume.anonymous"
 """The label by which Docker's scripts know a volume that nobody has named."""
 
@@ -51,9 +52,10 @@ def create_volume(options: Options) -> int:
 def list_volumes(options: Options) -> int:
     """`volume ls`: all of them, or those that filters let through."""
     state.require_root()
-    found = volumes.every()
     for text in options.filter:
-        found = [one for one in found if passes(one, text)]
+        if text.partition("=")[0] not in FILTERS or "=" not in text:
+            raise EngineError(f"--filter {text}", "there is no such filter", ", ".join(FILTERS))
+    found = [one for one in volumes.every() if all(passes(one, text) for text in options.filter)]
     if options.quiet:
         for one in found:
             print(one.name)
@@ -67,7 +69,7 @@ def row_of(one: NamedVolume) -> dict[str, Any]:
     return {
         "Driver": "local",
         "Name": one.name,
-        "Labels": ",".join(f"{key}={value}" for key, value in sorted(labels_of(one).items())),
+        "Labels": Labels(labels_of(one)),
         "Mountpoint": one.path,
         "Scope": "local",
         "Size": "N/A",
@@ -81,17 +83,15 @@ def labels_of(one: NamedVolume) -> dict[str, str]:
 
 
 def passes(one: NamedVolume, text: str) -> bool:
-    """Whether `--filter KEY=VALUE` lets a volume through. Raises EngineError."""
-    key, equals, value = text.partition("=")
-    if equals and key == "name":
+    """Whether `--filter KEY=VALUE`, one of FILTERS, lets a volume through."""
+    key, _, value = text.partition("=")
+    if key == "name":
         return value in one.name
-    if equals and key == "label":
+    if key == "label":
         return has_label(labels_of(one), value)
-    if equals and key == "driver":
+    if key == "driver":
         return value == "local"
-    if equals and key == "dangling":
-        return bool(volumes.users_of(one.name)) != (value.lower() in ("true", "1"))
-    raise EngineError(f"--filter {text}", "there is no such filter", "dangling, driver, label, name")
+    return bool(volumes.users_of(one.name)) != (value.lower() in ("true", "1"))
 
 
 def inspect_volumes(options: Options) -> int:
@@ -183,7 +183,7 @@ VOLUME_COMMANDS = {
         "List the volumes.",
         [
             Flag("-q", "--quiet", help="only their names"),
-            Flag("-f", "--filter", value="KEY=VALUE", many=True, help="only those: dangling, driver, label, name"),
+            Flag("-f", "--filter", value="KEY=VALUE", many=True, help=f"only those: {', '.join(FILTERS)}"),
             LIST_FORMAT,
         ],
         "",

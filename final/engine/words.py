@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 
 from ch05_lifecycle import store
+from ch05_lifecycle.init import INIT_INSIDE
 from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from ch05_lifecycle.store import Stored
@@ -18,6 +20,25 @@ UNITS = (("year", 31_536_000, 2), ("month", 2_592_000, 2), ("week", 604_800, 2),
 
 PAUSED = "paused"
 NEVER = "0001-01-01T00:00:00Z"
+
+
+def command_of(settings: Mapping[str, Any]) -> list[str]:
+    """What a container runs, as the user and its image say it: without the small PID 1 of --init."""
+    argv: list[str] = settings["command"]
+    return argv[2:] if argv[:2] == [INIT_INSIDE, "--"] else argv
+
+
+def entrypoint_of(settings: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The same in two parts: the entrypoint, that of the image or of --entrypoint, and what follows it."""
+    argv, own = command_of(settings), (settings.get("options") or {}).get("entrypoint")
+    usual: list[str] = (settings.get("image_config") or {}).get("Entrypoint") or []
+    entrypoint = usual if own is None else [own] if own else []
+    return entrypoint, argv[len(entrypoint) :]
+
+
+def mounts_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the user and the image have mounted into a container: without that PID 1."""
+    return [mount for mount in settings.get("mounts") or [] if mount["target"] != INIT_INSIDE]
 
 
 def duration(seconds: float) -> str:
@@ -50,12 +71,13 @@ def state_of(stored: Stored, known: dict[str, Any]) -> str:
     return str(known["status"])
 
 
-def status_of(state: str, known: dict[str, Any]) -> str:
-    """A sentence about a container. state: see state_of()."""
+def status_of(state: str, known: dict[str, Any], health: str) -> str:
+    """A sentence about a container. state: see state_of(); health: starting, healthy, unhealthy or none."""
     now = time.time()
     if state in (store.RUNNING, PAUSED):
         up = f"Up {duration(now - known['started'])}"
-        return f"{up} (Paused)" if state == PAUSED else up
+        more = "Paused" if state == PAUSED else {"none": "", "starting": "health: starting"}.get(health, health)
+        return f"{up} ({more})" if more else up
     if state in (store.EXITED, store.RESTARTING):
         word = "Exited" if state == store.EXITED else "Restarting"
         return f"{word} ({known['exit_code']}) {duration(now - known['finished'])} ago"

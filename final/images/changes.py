@@ -22,6 +22,9 @@ SETS = {"EXPOSE": "ExposedPorts", "VOLUME": "Volumes"}
 def applied(config: Mapping[str, Any], instructions: Sequence[str]) -> dict[str, Any]:
     """A configuration (the `config` of OCI image-spec, config.md) after some instructions. Raises EngineError."""
     changed = dict(config)
+    words = [text.split()[0].upper() for text in instructions if text.strip()]
+    if "ENTRYPOINT" in words and "CMD" not in words:
+        changed.pop("Cmd", None)  # it was meant for the entrypoint before
     for text in instructions:
         word, _, rest = text.strip().partition(" ")
         try:
@@ -36,8 +39,6 @@ def _apply(config: dict[str, Any], word: str, rest: str) -> None:
         raise ValueError("it says nothing")
     if word in LISTS:
         config[LISTS[word]] = _words(rest) or [*SHELL, rest]
-        if word == "ENTRYPOINT":
-            config.pop("Cmd", None)  # it was meant for the one before
     elif word in TEXTS:
         config[TEXTS[word]] = rest
     elif word in SETS:

@@ -8,6 +8,8 @@ from final.images import reference, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ch04_images.images import Image
 
 
@@ -45,14 +47,20 @@ def _check_unused(text: str, names: list[Image]) -> None:
         raise EngineError(f"image {text!r}", f"container {short} stands on it", f"`rm {short}` first, or -f")
 
 
-def prune(all_unused: bool, keep: list[str]) -> list[str]:
+def prune(
+    all_unused: bool, keep: list[str], may_go: Callable[[Mapping[str, str], float], bool] | None = None
+) -> list[str]:
     """Remove the images without a name, or, with `all_unused`, all on which no container stands. keep: labels, KEY or
-    KEY=VALUE, of images that stay. The lines are those of remove()."""
+    KEY=VALUE, of images that stay; may_go: whether one may, by its labels and its age. The lines are those of remove().
+    """
     used = {tuple(container.layers) for container in containers.every()}
     lines: list[str] = []
     gone: set[str] = set()
     for image in images.every():
-        goes = tuple(image.layers) not in used and (all_unused or reference.is_nameless(image.name))
+        unused = tuple(image.layers) not in used and not store.is_step(image)
+        goes = unused and (all_unused or reference.is_nameless(image.name))
+        if may_go is not None and not may_go(image.config.get("Labels") or {}, image.created):
+            continue
         if goes and not any(has_label(image, label) for label in keep):
             images.remove(image.name, force=True)
             if not reference.is_nameless(image.name):

@@ -44,6 +44,7 @@ def said(options: Options) -> dict[str, object]:
         ("-c512", {"cpu_shares": 512}),
         ("-c -1", {"cpu_shares": -1}),
         ("-t -- -m x", {"tty": True, "operands": ["-m", "x"]}),
+        ("--tty=true -i=false x", {"tty": True, "operands": ["x"]}),
         ("- x", {"operands": ["-", "x"]}),
         ("x -- y", {"operands": ["x", "--", "y"]}),
     ],

@@ -17,7 +17,7 @@ def keeper(engine: Engine) -> Iterator[NetKeeper]:
     keeper = NetKeeper(engine)
     yield keeper
     keeper.remove_all()
-    assert keeper.raw("network", "prune").code == 0
+    keeper.prune()
     assert keeper.raw("network", "ls", "-q").text == ""
     assert [name for name in keeper.devices() if not name.startswith("to")] == ["lo"]
     assert not any((keeper.root / "networks").glob("*"))

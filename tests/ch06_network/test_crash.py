@@ -238,7 +238,7 @@ def test_nothing_is_left(keeper: NetKeeper, client: Host) -> None:
     keeper.box("it")
     assert finish(keeper.engine.host.spawn(keeper.engine.command_line("run", "--rm", "busybox", "true"))).code == 0
     keeper.remove_all()
-    assert keeper.raw("network", "prune").text.split() == ["a", "bridge"]
+    assert keeper.prune() == ["a", "bridge"]
     assert keeper.devices() == ["lo", "to2"]
     assert keeper.ruleset() == ""
     assert keeper.engine.host.leftovers() == []

@@ -22,20 +22,10 @@ def test_create_ls_inspect_rm(keeper: NetKeeper) -> None:
     web = keeper.box("web", "--net", "a", "-p", "8080:80", "--network-alias", "site")
     assert "default via 10.1.0.7 dev eth0" in routes(keeper, "web")
     assert keeper.inside("web", "cat /sys/class/net/eth0/mtu") == "1400"
-    table = keeper.raw("network", "ls").text.splitlines()
-    assert table[0].split() == ["NETWORK", "ID", "NAME", "DRIVER", "SUBNET", "CONTAINERS"]
-    assert table[1].split() == [id[:12], "a", "bridge", "10.1.0.0/24", "1"]
-    assert table[2].split()[1:] == ["b", "bridge", "10.77.0.0/16", "0"]
     assert keeper.raw("network", "ls", "-q").text.splitlines()[0] == id[:12]
-    listed = keeper.raw("network", "ls", "--format", "json").text.splitlines()
-    assert json.loads(listed[0]) == {
-        "network id": id,
-        "name": "a",
-        "driver": "bridge",
-        "subnet": "10.1.0.0/24",
-        "containers": 1,
-    }
-    (record,) = json.loads(keeper.raw("network", "inspect", id[:6]).text)
+    if not keeper.engine.is_full:  # which lists as Docker does: tests/final/engine
+        lists_networks(keeper, id)
+    record = keeper.network_record(id[:6])
     assert record["subnets"] == [["10.1.0.0/24", "10.1.0.7"]] and record["up"] is True and record["internal"] is False
     assert record["containers"][web]["names"] == ["web", web[:12], "site"]
     tree = keeper.raw("network", "inspect", "--tree", "a").text
@@ -48,6 +38,21 @@ def test_create_ls_inspect_rm(keeper: NetKeeper) -> None:
     assert keeper.devices() == ["lo"]
 
 
+def lists_networks(keeper: NetKeeper, id: str) -> None:
+    table = keeper.raw("network", "ls").text.splitlines()
+    assert table[0].split() == ["NETWORK", "ID", "NAME", "DRIVER", "SUBNET", "CONTAINERS"]
+    assert table[1].split() == [id[:12], "a", "bridge", "10.1.0.0/24", "1"]
+    assert table[2].split()[1:] == ["b", "bridge", "10.77.0.0/16", "0"]
+    listed = keeper.raw("network", "ls", "--format", "json").text.splitlines()
+    assert json.loads(listed[0]) == {
+        "network id": id,
+        "name": "a",
+        "driver": "bridge",
+        "subnet": "10.1.0.0/24",
+        "containers": 1,
+    }
+
+
 def test_prune_leaves_what_a_container_wants(keeper: NetKeeper) -> None:
     keeper.network("used")
     keeper.network("stopped")
@@ -55,7 +60,7 @@ def test_prune_leaves_what_a_container_wants(keeper: NetKeeper) -> None:
     keeper.network("unused")
     keeper.box("up", "--net", "used")
     keeper.raw("create", "--name", "down", "--net", "stopped", "--net", id[:10], "busybox", *SLEEPS)
-    assert keeper.raw("network", "prune").text == "unused"
+    assert keeper.prune() == ["unused"]
     assert keeper.raw("start", "down").code == 0
     fails(keeper.raw("network", "connect", "by-id", "down"), ENGINE_FAILED, "already")
     assert keeper.raw("network", "disconnect", "by-id", "down").code == 0

@@ -293,7 +293,7 @@ def test_others_who_drop_what_is_forwarded(keeper: NetKeeper, client: Host) -> N
     assert keeper.ruleset().count('comment "mydocker"') == 4
     keeper.remove_all()
     keeper.nft("chain inet theirs guard { policy accept; }")  # they change their mind: our rules go all the same
-    keeper.raw("network", "prune")
+    keeper.prune()
     assert keeper.ruleset() == before.replace(
         "priority filter + 10; policy drop", "priority filter + 10; policy accept"
     )
@@ -314,7 +314,7 @@ def test_a_firewall_made_by_iptables(keeper: NetKeeper, client: Host) -> None:
     assert fetch(client, f"http://{HOST}:8080/").text == "web"
     host.run(["iptables-nft", "-D", "FORWARD", "-s", "203.0.113.8", "-j", "DROP"])
     keeper.remove_all()
-    keeper.raw("network", "prune")
+    keeper.prune()
     assert host.run(["iptables-nft", "-S"]).text == before
     keeper.nft("flush ruleset")
 
@@ -328,7 +328,7 @@ def test_somebody_flushes_everything(keeper: NetKeeper, client: Host) -> None:
     assert fetch(client, f"http://{HOST}:8080/").text == "web"
     assert keeper.pings("web", CLIENT)
     keeper.remove_all()
-    keeper.raw("network", "prune")
+    keeper.prune()
     assert 'comment "mydocker"' not in keeper.ruleset()
     keeper.nft("flush ruleset")
 
@@ -340,6 +340,6 @@ def test_tables_of_others_are_left_alone(keeper: NetKeeper) -> None:
     ours = keeper.engine.host.run(["nft", "list", "table", "inet", "mydocker"]).text
     assert keeper.ruleset().replace(ours, "").split() == before.split()
     keeper.remove_all()
-    keeper.raw("network", "prune")
+    keeper.prune()
     assert keeper.ruleset() == before
     keeper.nft("flush ruleset")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.ch05_lifecycle.conftest import Keeper
-from tests.support.hosts import Host, Result, Word, read_line
+from tests.support.hosts import REPOSITORY, Host, Result, Word, read_line
 from tests.support.processes import is_alive
 
 SLEEPS = ["sleep", "1000"]
@@ -125,8 +125,14 @@ class NetKeeper(Keeper):
     def network_record(self, network: str) -> dict[str, Any]:
         import json
 
-        found: dict[str, Any] = json.loads(self.raw("network", "inspect", network).text)[0]
+        words = [sys.executable, "-m", "ch06_network", "network", "inspect", network]  # later ones have Docker's shape
+        found: dict[str, Any] = json.loads(self.engine.host.run(words, cwd=REPOSITORY).text)[0]
         return found
+
+    def prune(self) -> list[str]:
+        """`network prune`; the names."""
+        words = ["-f"] if self.engine.is_full else []
+        return [line for line in self.raw("network", "prune", *words).text.splitlines() if not line.endswith(":")]
 
     def in_its_network(self, container: str, words: Sequence[Word], **options: Any) -> subprocess.Popen[bytes]:
         """Start a program of the host in the network namespace of a container."""

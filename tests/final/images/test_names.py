@@ -100,7 +100,7 @@ def test_challenges(header: str) -> None:
 CHANGES: dict[tuple[str, ...], dict[str, Any]] = {
     ('CMD ["a", "b"]',): {"Cmd": ["a", "b"]},
     ("cmd echo $A",): {"Cmd": ["/bin/sh", "-c", "echo $A"]},
-    ('CMD ["a"]', 'ENTRYPOINT ["e"]'): {"Entrypoint": ["e"]},
+    ('CMD ["a"]', 'ENTRYPOINT ["e"]'): {"Cmd": ["a"], "Entrypoint": ["e"]},
     ('ENV A=1 B="2 3"', "ENV A=4"): {"Env": ["A=4", "B=2 3"]},
     ("ENV A b c",): {"Env": ["A=b c"]},
     ("LABEL a.b=c",): {"Labels": {"a.b": "c"}},

@@ -1,0 +1,170 @@
+"""Commands for containers that are there: pause, update, top, stats, rename, wait, rm, prune, exec, tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.final.engine.conftest import Box
+from tests.support.engines import ENGINE_FAILED, fails
+from tests.support.hosts import finish, read_line
+from tests.support.leaks import cgroups
+from tests.support.polling import eventually
+
+pytestmark = pytest.mark.kernel
+
+
+def limit(id: str, *names: str) -> str:
+    """A limit of a container, in the file that it has in version 1 or 2."""
+    found = [Path(path, name) for path in cgroups() if os.path.basename(path) == id for name in names]
+    return next(path.read_text().strip() for path in found if path.exists())
+
+
+def test_pause(box: Box) -> None:
+    box.sh("while :; do echo x; sleep 0.01; done", "--name", "one", "--net", "none")
+    assert box("pause", "one") == "one"
+    assert box.show("one", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}") == "paused true true"
+    assert re.fullmatch(r"Up .* \(Paused\)", box("ps", "--format", "{{.Status}}"))
+    before = box("logs", "one")
+    fails(box.raw("pause", "one"), ENGINE_FAILED, "paused already")
+    fails(box.raw("exec", "one", "true"), ENGINE_FAILED, "paused")
+    assert box("commit", "one", "made").startswith("sha256:")
+    assert box.show("one", "{{.State.Status}}") == "paused" and box("logs", "one") == before
+    assert box("unpause", "one") == "one"
+    eventually(lambda: box("logs", "one") != before, "it goes on")
+    fails(box.raw("unpause", "one"), ENGINE_FAILED, "not paused")
+    fails(box.raw("pause", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+@pytest.mark.parametrize("words", [["stop", "-t", "0"], ["kill"], ["rm", "-f"], ["restart", "-t", "0"]], ids=" ".join)
+def test_a_paused_container_can_be_ended(box: Box, words: list[str]) -> None:
+    box.sleeper("one")
+    box("pause", "one")
+    assert box(*words, "one") == "one"
+    if words[0] == "kill":
+        box.has_ended("one")
+    expected = {"stop": "exited", "kill": "exited", "restart": "running", "rm": ""}[words[0]]
+    assert box("ps", "-a", "--format", "{{.State}}") == expected
+
+
+def test_update(box: Box) -> None:
+    id = box.sleeper("one", "-m", "64m")
+    wanted = ["-m", "96m", "--pids-limit", "50", "--cpu-shares", "512", "--restart", "on-failure:3"]
+    assert box("update", *wanted, "one") == "one"
+    assert limit(id, "memory.limit_in_bytes", "memory.max") == str(96 << 20)
+    assert limit(id, "pids.max") == "50"
+    known = box.known("one")["HostConfig"]
+    assert (known["Memory"], known["PidsLimit"], known["CpuShares"]) == (96 << 20, 50, 512)
+    assert known["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    box("update", "--cpus", "0.5", "one")
+    box("restart", "-t", "0", "one")
+    assert limit(id, "cpu.cfs_quota_us", "cpu.max").split()[0] == "50000" and limit(id, "pids.max") == "50"
+    box("stop", "-t", "0", "one")
+    box("update", "-m", "128m", "one")
+    box("start", "one")
+    assert limit(id, "memory.limit_in_bytes", "memory.max") == str(128 << 20)
+    for words in ([], ["--cpus", "0"], ["-m", "1m"], ["--cpus", "0.5", "--cpu-quota", "5000"]):
+        fails(box.raw("update", *words, "one"), ENGINE_FAILED)
+    fails(box.raw("update", "-m", "64m", "nosuch"), ENGINE_FAILED, "nosuch")
+    assert limit(id, "memory.limit_in_bytes", "memory.max") == str(128 << 20)
+
+
+def test_top(box: Box) -> None:
+    box.sh("sleep 1000 & exec sleep 2000", "--name", "one", "--net", "none")
+    eventually(lambda: "sleep 1000" in box("top", "one") and "sleep 2000" in box("top", "one"), "both processes")
+    head, *lines = box.lines("top", "one", "-o", "pid,args")
+    assert head.split() == ["PID", "COMMAND"] and len(lines) == 2
+    assert box.show("one", "{{.State.Pid}}") in [line.split()[0] for line in lines]
+    assert len(box.lines("top", "one", "aux")) == 3
+    fails(box.raw("top", "one", "-o", "args"), ENGINE_FAILED, "PID")
+    fails(box.raw("top", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+def test_stats(box: Box) -> None:
+    id = box.sleeper("one", "-m", "64m")
+    box("create", "--name", "two", "busybox")
+    head, row = box.lines("stats", "--no-stream")
+    assert re.split(r"\s{2,}", head) == [
+        *("CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS")
+    ]
+    assert row.split()[:2] == [id[:12], "one"] and "/ 64MiB" in row and row.split()[-1] == "1"
+    found = json.loads(box("stats", "--no-stream", "--format", "json", "one"))
+    assert set(found) == {"ID", "Container", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"}
+    assert sorted(box.lines("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.PIDs}}")) == ["one 1", "two --"]
+    fails(box.raw("stats", "--no-stream", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+def test_rename_and_wait(box: Box) -> None:
+    box.sh("read line; exit 3", "--name", "one", "--net", "none", "-i")
+    box.sh("exit 4", "--name", "two", "--net", "none")
+    box("rename", "one", "uno")
+    assert box.show("uno", "{{.Name}}") == "/uno"
+    fails(box.raw("inspect", "one"), ENGINE_FAILED, "there is none")
+    for words in (["uno", "two"], ["nosuch", "x"], ["uno", "a/b"]):
+        fails(box.raw("rename", *words), ENGINE_FAILED)
+    waiting = box.engine.host.spawn(box.engine.command_line("wait", "two", "uno"))
+    assert read_line(waiting) == b"4\n"
+    assert box.raw("attach", "uno", input=b"go\n").code == 3
+    assert finish(waiting).text == "3"
+    fails(box.raw("wait", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+def test_rm_and_prune(box: Box) -> None:
+    box.sleeper("up")
+    for name in ("one", "two", "three"):
+        box("create", "--name", name, "-l", f"name={name}", "busybox")
+    fails(box.raw("rm", "up"), ENGINE_FAILED, "in use")
+    several = box.raw("rm", "nosuch", "one")
+    assert several.out == b"one\n"
+    fails(several, ENGINE_FAILED, "nosuch")
+    assert box("container", "prune", input=b"\n").startswith("WARNING!")
+    two = box.show("two", "{{.Id}}")
+    assert box.lines("container", "prune", "-f", "--filter", "label=name=two")[:2] == ["Deleted Containers:", two]
+    assert box.lines("container", "prune", "-f", "--filter", "until=1h") == ["Total reclaimed space: 0B"]
+    assert len(box.lines("container", "prune", "-f")) == 4
+    assert box("ps", "-a", "--format", "{{.Names}}") == "up"
+    fails(box.raw("container", "prune", "-f", "--filter", "nosuch=1"), ENGINE_FAILED, "nosuch")
+
+
+def test_groups_of_commands(box: Box) -> None:
+    id = box("container", "create", "--name", "one", "busybox", "sleep", "1000")
+    assert box("container", "ls", "-a", "-q") == id[:12]
+    assert box("container", "start", "one") == "one"
+    assert box("container", "exec", "one", "echo", "x") == "x"
+    assert box("container", "kill", "one") == "one"
+    box.has_ended("one")
+    assert box("container", "rm", "one") == "one"
+    assert "busybox" in box("image", "ls")
+    assert box.raw("container").code == ENGINE_FAILED
+    fails(box.raw("container", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+def test_exec(box: Box, tmp_path: Path) -> None:
+    file = tmp_path / "variables"
+    file.write_text("A=file\nB=file\n")
+    box.sleeper("one", "-e", "C=run", "-w", "/tmp", "--cap-drop", "ALL")
+    script = 'echo "$A $B $C $(pwd) $(grep CapEff /proc/self/status | cut -f2)"'
+    told = box("exec", "--env-file", str(file), "-e", "B=flag", "one", "sh", "-c", script)
+    assert told == f"file flag run /tmp {0:016x}"
+    assert box.raw("exec", "one", "sh", "-c", "exit 5").code == 5
+    assert box.raw("exec", "one", "nosuch").code == 127 and box.raw("exec", "one", "/etc/passwd").code == 126
+    box("exec", "-d", "one", "touch", "/made")
+    eventually(lambda: box.raw("exec", "one", "test", "-e", "/made").code == 0, "it is done")
+    assert box("exec", "-i", "one", "cat", input=b"typed") == "typed"
+    box("stop", "-t", "0", "one")
+    fails(box.raw("exec", "one", "true"), ENGINE_FAILED, "does not run")
+
+
+def test_tree(box: Box) -> None:
+    box.sleeper("one")
+    box.start(["sleep", "2000"], "--name", "two", "--net", "container:one", "-v", "data:/d:ro")
+    box("create", "--name", "three", "busybox")
+    drawn = box("tree")
+    assert "2 containers" in drawn and "sleep 2000" in drawn and "/d volume: data (read-only)" in drawn
+    assert re.search(r"net \d+, shared with two", drawn) and "three" not in drawn
+    assert "three" in box("tree", "-a") and "one" not in box("tree", "three")
+    fails(box.raw("tree", "nosuch"), ENGINE_FAILED, "nosuch")

@@ -1,0 +1,103 @@
+"""`system`, `info`, `version`, `completion`, and what every command has in common."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from final.engine.completion import every_command
+from tests.final.engine.conftest import Box
+from tests.support.engines import ENGINE_FAILED, fails
+
+pytestmark = pytest.mark.kernel
+
+
+def test_version_and_info(box: Box) -> None:
+    version = box("version", "--format", "{{.Server.Version}}")
+    assert box("--version") == f"mydocker version {version}"
+    shown = box("version")
+    assert "Client:" in shown and "Server:" in shown and version in shown
+    box.sleeper("one")
+    box("create", "--name", "two", "busybox")
+    box("pause", "one")
+    known = json.loads(box("info", "--format", "json"))
+    counts = {name: known[f"Containers{name}"] for name in ("Running", "Paused", "Stopped")}
+    assert counts == {"Running": 0, "Paused": 1, "Stopped": 1} and known["Containers"] == 2 and known["Images"] == 1
+    assert known["DockerRootDir"] == str(box.root) and known["Driver"] == "overlay2" and known["NCPU"] >= 1
+    assert box("info", "--format", "{{.OSType}} {{.CgroupVersion}}").split()[0] == "linux"
+    assert "Containers: 2" in box("info") and box("system", "info", "--format", "{{.Containers}}") == "2"
+    box("unpause", "one")
+
+
+def test_system_df_and_prune(box: Box) -> None:
+    box.sh("head -c 100000 /dev/zero > /big", "--name", "one", "--net", "none", "-v", "/anonymous")
+    box.has_ended("one")
+    box("volume", "create", "named")
+    box.network("net")
+    box.network("used")
+    box.sleeper("up")
+    box("create", "--name", "wants-it", "--net", "used", "-l", "keep", "busybox")
+    head, *rows = box.lines("system", "df")
+    assert head.split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    shown = {row["Type"]: row for row in map(json.loads, box.lines("system", "df", "--format", "json"))}
+    assert (shown["Containers"]["TotalCount"], shown["Containers"]["Active"]) == ("3", "1")
+    assert shown["Containers"]["Reclaimable"].startswith("100kB")
+    assert (shown["Images"]["TotalCount"], shown["Images"]["Active"]) == ("1", "1")
+    assert (shown["Local Volumes"]["TotalCount"], shown["Local Volumes"]["Active"]) == ("2", "1")
+    assert len(rows) >= 3
+    assert box("system", "prune", input=b"n\n").startswith("WARNING!") and len(box.lines("ps", "-a", "-q")) == 3
+    told = box("system", "prune", "-f", "--volumes", "--filter", "label!=keep")
+    assert "Deleted Containers:" in told and "Deleted Networks:\nnet" in told and "Deleted Volumes:" in told
+    assert "Total reclaimed space: 100kB" in told
+    assert set(box.lines("ps", "-a", "--format", "{{.Names}}")) == {"up", "wants-it"}
+    assert box.lines("volume", "ls", "-q") == ["named"]
+    assert box.lines("network", "ls", "--format", "{{.Name}}") == ["used"]
+    assert box.lines("images", "-q") != []
+    box("rm", "-f", "up", "wants-it")
+    assert "Deleted Images:" in box("system", "prune", "-a", "-f")
+    assert box("images", "-q") == ""
+
+
+def complete(box: Box, *words: str) -> list[str]:
+    """What bash offers for the last word."""
+    script = f"""
+        mydocker() {{ {" ".join(str(word) for word in box.engine.command_line())} "$@"; }}
+        source <(mydocker completion bash)
+        COMP_WORDS=({" ".join(f"'{word}'" for word in ("mydocker", *words))}) COMP_CWORD={len(words)}
+        _mydocker; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    return box.engine.host.run(["bash", "-c", script]).text.split()
+
+
+def test_completion_in_bash(box: Box) -> None:
+    box("create", "--name", "my-box", "busybox")
+    box("volume", "create", "my-data")
+    box.network("my-net")
+    assert {"run", "ps", "volume", "network", "--help"} <= set(complete(box, ""))
+    assert complete(box, "unpa") == ["unpause"]
+    assert {"ls", "create", "prune"} <= set(complete(box, "volume", ""))
+    assert complete(box, "run", "--cap-") == ["--cap-add", "--cap-drop"]
+    assert complete(box, "start", "my-") == ["my-box"]
+    assert complete(box, "container", "rm", "my-") == ["my-box"]
+    assert complete(box, "volume", "rm", "my-") == ["my-data"]
+    assert complete(box, "network", "inspect", "my-") == ["my-net"]
+    assert complete(box, "run", "--rm", "busy") == ["busybox:latest"]
+    assert complete(box, "network", "ls", "--fo") == ["--format"]
+    fails(box.raw("completion", "nosuch"), ENGINE_FAILED, "nosuch")
+    for shell in ("zsh", "fish"):
+        assert "unpause" in box("completion", shell)
+    assert subprocess.run(["bash", "-n"], input=box("completion", "bash").encode(), check=False).returncode == 0
+
+
+def test_every_command_has_help_and_says_what_is_wrong(box: Box) -> None:
+    for words, command, _ in every_command():
+        assert command.summary.endswith((".", "…")), words
+        assert all(flag.help for flag in command.flags), words
+        names = [name for flag in command.flags for name in flag.names]
+        assert len(names) == len(set(names)), words
+    assert "usage: mydocker run" in box("run", "--help")
+    assert "usage: mydocker volume ls" in box("volume", "ls", "--help")
+    assert "--help" in box("help") and "usage: mydocker ps" in box("help", "ps")
+    for wrong in (["nosuch"], ["run"], ["run", "--nosuch", "x"], ["rename", "a"], ["ps", "x"], ["network", "nosuch"]):
+        fails(box.raw(*wrong), ENGINE_FAILED)
