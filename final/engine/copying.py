@@ -74,7 +74,8 @@ def _copy_out(container: str, path: str, target: str, options: Options) -> int:
         bounds = Bounds(devices=False, setuid=options.archive)
         owner = None if options.archive else (os.geteuid(), os.getegid())
         with container_root.of_host() as host:
-            return transfer(source, Target(host, os.path.abspath(target) + _ending(target)), bounds, owner, True)
+            place = Target(host, os.path.abspath(target) + _ending(target))
+            return transfer(source, place, bounds, lambda sink: Copying(sink, owner, harmless=True))
 
 
 def _copy_in(path: str, container: str, target: str, options: Options) -> int:
@@ -88,7 +89,8 @@ def _copy_in(path: str, container: str, target: str, options: Options) -> int:
                 return extract(open_plain(archive, None, Bounds().total), directory, Bounds())
         with container_root.of_host() as host:
             source = Source(host, os.path.abspath(path) + _ending(path), options.follow_link)
-            return transfer(source, Target(root, target), Bounds(), None if options.archive else (0, 0), False)
+            owner = None if options.archive else (0, 0)
+            return transfer(source, Target(root, target), Bounds(), lambda sink: Copying(sink, owner))
 
 
 def _ending(path: str) -> str:
@@ -113,6 +115,10 @@ class Source:
     def is_directory(self) -> bool:
         """Whether it is one; a link to one is none."""
         return stat.S_ISDIR(self.status.st_mode)
+
+    def close(self) -> None:
+        """Let go of its directory."""
+        os.close(self.directory)
 
 
 class Target:
@@ -139,9 +145,8 @@ class Target:
         return self.directory, os.fsencode(self.found)
 
 
-def transfer(source: Source, target: Target, bounds: Bounds, owner: tuple[int, int] | None, harmless: bool) -> int:
-    """Copy; the number of bytes. owner: uid and gid of what is made, None for those that it has. Raises EngineError,
-    OSError."""
+def transfer(source: Source, target: Target, bounds: Bounds, packing: Callable[[IO[bytes]], Copying]) -> int:
+    """Copy; the number of bytes. packing: makes what packs the source into a pipe. Raises EngineError, OSError."""
     import threading
 
     directory, name = target.place_for(source)
@@ -151,7 +156,7 @@ def transfer(source: Source, target: Target, bounds: Bounds, owner: tuple[int, i
     def write() -> None:
         try:
             with writer:
-                Copying(writer, owner, harmless).add_source(source, name)
+                packing(writer).add_source(source, name)
         except BrokenPipeError:
             return  # the other side has failed, and says why
         except BaseException as error:
@@ -168,6 +173,8 @@ def transfer(source: Source, target: Target, bounds: Bounds, owner: tuple[int, i
         return 0
     finally:
         writing.join()
+        if directory != target.directory:
+            os.close(directory)
         if failure:
             raise failure[0]
 
