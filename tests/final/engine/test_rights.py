@@ -117,15 +117,15 @@ def test_no_new_privileges(box: Box) -> None:
 def test_what_is_masked_and_what_is_read_only(box: Box) -> None:
     script = """
         for path in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do
-            [ -e $path ] && ! [ -s $path ] && head -c1 $path | wc -c
+            if [ -e $path ]; then head -c1 $path | wc -c; fi
         done
         for path in /proc/acpi /proc/scsi /sys/firmware; do ls -A $path 2>/dev/null; done
         for path in /proc/sys/kernel/panic /proc/sysrq-trigger /proc/irq/default_smp_affinity /sys/kernel/profiling; do
-            [ -e $path ] && ! (: >> $path) 2>/dev/null || echo $path can be written to
+            if [ -e $path ] && (: >> $path) 2>/dev/null; then echo $path can be written to; fi
         done
         ! mkdir /sys/fs/cgroup/new 2>/dev/null || echo a cgroup can be made"""
     assert set(box.once(script).split()) == {"0"}
-    writes = ": >> /proc/sys/kernel/panic && : >> /proc/sysrq-trigger && echo written"
+    writes = ": >> /proc/sys/kernel/panic && echo written"
     assert box.once(writes, "--privileged") == "written"
 
 
@@ -133,14 +133,15 @@ def test_devices(box: Box) -> None:
     usual = {"console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr"}
     assert set(box.once("ls /dev").split()) <= usual | {"stdin", "stdout", "tty", "urandom", "zero"}
     assert box.once("echo x > /dev/null; head -c2 /dev/zero | wc -c") == "2"
-    kmsg = ["--device", "/dev/kmsg:/dev/inside:r"]
-    assert "crw" in box.once("ls -l /dev/inside", *kmsg)
+    fuse = ["--device", "/dev/fuse:/dev/inside:r"]
+    assert "crw" in box.once("ls -l /dev/inside", *fuse)
     opened = "(: < {}) 2>/dev/null && echo r; (: > {}) 2>/dev/null && echo w; true"
-    assert box.once(opened.format("/dev/inside", "/dev/inside"), *kmsg).split() == ["r"]
-    made = "mknod /tmp/kmsg c 1 11; " + opened.format("/tmp/kmsg", "/tmp/kmsg")
+    assert box.once(opened.format("/dev/inside", "/dev/inside"), *fuse).split() == ["r"]
+    number = os.stat("/dev/fuse").st_rdev
+    made = f"mknod /tmp/node c {os.major(number)} {os.minor(number)}; " + opened.format("/tmp/node", "/tmp/node")
     assert box.once(made) == ""
     assert box.once(made, "--privileged").split() == ["r", "w"]
-    assert "kmsg" in box.once("ls /dev", "--privileged").split()
+    assert "fuse" in box.once("ls /dev", "--privileged").split()
 
 
 def test_groups_and_users(box: Box) -> None:

@@ -242,7 +242,7 @@ WRONG: dict[str, str] = {
     "--mount type=bind,source=/tmp,target=/x,bind-propagation=x": "propagation",
     "--name a/b": "a/b",
     "--workdir relative": "relative",
-    "--hostname a_b.c/d": "d",
+    f"--hostname {'x' * 65}": "64",
     "--label =x": "no name",
     "--env-file /nosuch": "/nosuch",
     "--group-add": "value",
