@@ -17,7 +17,7 @@ from tests.support.hosts import finish
 
 pytestmark = pytest.mark.kernel
 
-STEPS_BETWEEN = 29  # a choice of the steps that takes seconds
+STEPS_BETWEEN = 43  # a choice of the steps that takes seconds
 
 
 @pytest.fixture
