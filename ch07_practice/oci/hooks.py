@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MOMENTS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 LONGEST_SHOWN = 500
+IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE, SIGXFSZ: whom we start would ignore them as well
 
 
 class Hook:
@@ -56,7 +57,14 @@ class Hook:
             os.lseek(stdin, 0, os.SEEK_SET)
             streams = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate((stdin, output, output))]
             try:
-                pid = os.posix_spawn(self.path, self.argv, self.environment, file_actions=streams, setsigmask=())
+                pid = os.posix_spawn(
+                    self.path,
+                    self.argv,
+                    self.environment,
+                    file_actions=streams,
+                    setsigmask=(),
+                    setsigdef=IGNORED_BY_PYTHON,
+                )
             except OSError as error:
                 raise EngineError(f"hook {self.place}", f"{self.path}: {error.strerror}") from None
             status = self._wait(pid)

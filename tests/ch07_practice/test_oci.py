@@ -321,6 +321,18 @@ class TestHooks:
         assert statuses == ["created", "created", "created", "created", "running", "stopped"]
         assert all(told["id"] == "box" and told["annotations"] == {"org.example": "x"} for told in states.values())
 
+    def test_no_signal_is_ignored_or_blocked(self, runtime: Runtime, tmp_path: Path) -> None:
+        """As the runtime itself may do it. Of those below the real-time ones, which others may have ignored before."""
+        script = f"grep -E 'Sig(Ign|Blk)' /proc/self/status >> {tmp_path}/log"
+
+        def change(config: dict[str, Any]) -> None:
+            own = [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}]
+            config["hooks"] = dict.fromkeys(("createRuntime", "createContainer", "poststart", "poststop"), own)
+
+        assert runtime.run(["true"], change).code == 0
+        lines = (tmp_path / "log").read_text().splitlines()
+        assert len(lines) == 8 and {int(line.split()[1], 16) & 0x7FFFFFFF for line in lines} == {0}
+
     @pytest.mark.parametrize("moment", ["prestart", "createRuntime", "createContainer"])
     def test_a_failing_one_undoes_create(self, runtime: Runtime, tmp_path: Path, moment: str) -> None:
         """And poststop undoes what those before it may have done."""
