@@ -158,9 +158,9 @@ class Commands:
 
     def spec(self, options: Options) -> int:
         """`spec`."""
-        from ch07_practice.oci.example import write_example
+        from ch07_practice.oci.example import example, write_example
 
-        write_example(options.bundle or ".")
+        write_example(options.bundle or ".", example())
         return 0
 
 

@@ -57,12 +57,12 @@ def example() -> dict[str, Any]:
     }
 
 
-def write_example(directory: str) -> None:
-    """Write it into a directory. Raises EngineError if there is one already."""
+def write_example(directory: str, config: dict[str, Any]) -> None:
+    """Write one into a directory. Raises EngineError if there is one already."""
     path = os.path.join(directory, CONFIG)
     try:
         with open(path, "x") as file:
-            json.dump(example(), file, indent="\t")
+            json.dump(config, file, indent="\t")
             file.write("\n")
     except OSError as error:
         raise EngineError(path, str(error.strerror)) from None

@@ -12,7 +12,7 @@ from ch04_images.state import json_of, parse_json
 from ch07_practice.oci import cli, state
 from ch07_practice.oci.document import SPEC, Node
 from ch07_practice.oci.state import Kept
-from final.runtime.flags import EXEC_FLAGS, GIVEN, GLOBAL_FLAGS, UPDATE_FLAGS
+from final.runtime.flags import EXEC_FLAGS, GIVEN, GLOBAL_FLAGS, SPEC_FLAGS, UPDATE_FLAGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Commands(cli.Commands):
                 "ID",
                 self.events,
             ),
+            "spec": CliCommand("Write a config.json to begin with.", SPEC_FLAGS, "", self.spec),
             "features": CliCommand("Say what this runtime can do.", [], "", self.features),
         }
 
@@ -179,6 +180,16 @@ class Commands(cli.Commands):
             time.sleep(options.interval or 5)
             if kept.status() == state.STOPPED:
                 return 0
+
+    def spec(self, options: Options) -> int:
+        """`spec`."""
+        if not options.rootless:
+            return super().spec(options)
+        from ch07_practice.oci.example import write_example
+        from final.runtime.rootless_example import rootless_example
+
+        write_example(options.bundle or ".", rootless_example())
+        return 0
 
     def features(self, options: Options) -> int:
         """`features`: OCI runtime-spec, features.md."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ch02_namespaces.command_line import Flag, whole_number
+from ch07_practice.oci.cli import BUNDLE
 
 
 def size(text: str) -> int:
@@ -37,6 +38,7 @@ EXEC_FLAGS = [
     Flag("--preserve-fds", value="N", convert=whole_number, help="pass on so many descriptors behind the three"),
     Flag("--ignore-paused", help="also in a container that is paused: it begins when that goes on"),
 ]
+SPEC_FLAGS = [BUNDLE, Flag("--rootless", help="for an ordinary user, in a user namespace of his own")]
 UPDATE_FLAGS = [
     Flag("-r", "--resources", value="FILE", help="linux.resources as JSON; - is standard input"),
     Flag("--memory", value="BYTES", convert=size, help="memory limit"),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ch04_images import busybox
 from ch07_practice.oci.document import SPEC
 from tests.ch07_practice.bundles import Runtime
 from tests.support.engines import ENGINE_FAILED, fails
@@ -50,6 +54,26 @@ def test_features(runtime: Runtime) -> None:
     assert "CAP_CHOWN" in linux["capabilities"] and "mount" in linux["namespaces"]
     assert "SCMP_ACT_NOTIFY" in linux["seccomp"]["actions"] and "SCMP_CMP_EQ" in linux["seccomp"]["operators"]
     assert not linux["intelRdt"]["enabled"]
+
+
+def test_spec_for_an_ordinary_user(runtime: Runtime) -> None:
+    """He is root in it, and only there."""
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if (
+        runtime.host.run([*nobody, sys.executable, "-c", ""]).code
+        or runtime.host.run([*nobody, "unshare", "-U", "true"]).code
+    ):
+        pytest.skip("an ordinary user cannot do that here")
+    with tempfile.TemporaryDirectory() as top:
+        (Path(top) / "rootfs").mkdir()
+        busybox.fill(f"{top}/rootfs")
+        subprocess.run(["chown", "-hR", "65534:65534", top], check=True)
+        ours = [*nobody, sys.executable, "-m", "final.runtime", "--root", f"{top}/state"]
+        assert runtime.host.run([*ours, "spec", "--rootless", "--bundle", top], cwd=REPOSITORY).code == 0
+        config = json.loads(Path(top, "config.json").read_text())
+        config["process"] |= {"terminal": False, "args": ["sh", "-c", "id -u; hostname; touch /dev/shm/x"]}
+        Path(top, "config.json").write_text(json.dumps(config))
+        assert runtime.host.run([*ours, "run", "--bundle", top, "box"], cwd=REPOSITORY).text.split() == ["0", "box"]
 
 
 def file_of(name: str, *others: str) -> str:
