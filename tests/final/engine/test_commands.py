@@ -29,6 +29,7 @@ def test_pause(box: Box) -> None:
     assert box("pause", "one") == "one"
     assert box.show("one", "{{.State.Status}} {{.State.Paused}} {{.State.Running}}") == "paused true true"
     assert re.fullmatch(r"Up .* \(Paused\)", box("ps", "--format", "{{.Status}}"))
+    eventually(lambda: box("logs", "one") == box("logs", "one"), "what it has printed before is written down")
     before = box("logs", "one")
     fails(box.raw("pause", "one"), ENGINE_FAILED, "paused already")
     fails(box.raw("exec", "one", "true"), ENGINE_FAILED, "paused")

@@ -22,7 +22,7 @@ def test_events(box: Box) -> None:
     box("volume", "create", "data")
     box.network("net")
     id = box.start(["sh", "-c", "exit 3"], "--name", "one", "-l", "tier=back", "--net", "none")
-    box.has_ended("one")
+    eventually(lambda: box(*PAST, "--filter", "event=die"), "the end of it")
     box("rename", "one", "uno")
     box("rm", "uno")
     box("volume", "rm", "data")
