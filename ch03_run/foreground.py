@@ -129,14 +129,15 @@ def would_be_lost(pid: int, number: int) -> bool:
     Example: SIGTERM (number 15) to a `sleep 100` as PID 1 is lost; to a shell with `trap … TERM` it is not.
     """
     end = time.monotonic() + MOMENT
-    while time.monotonic() < end:
+    while True:
         status = _status(pid)
         if _has(status, "SigCgt", number) or _has(status, "SigIgn", number):
             return False
         if not _has(status, "SigBlk", number):
             return "sigtimedwait" not in _sleeping_place(pid)
+        if time.monotonic() > end:  # after the look: on a busy machine the moment may have passed before it
+            return False
         time.sleep(0.001)
-    return False
 
 
 def _sleeping_place(pid: int) -> str:

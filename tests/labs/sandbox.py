@@ -27,6 +27,7 @@ from tests.labs.tasks import LabError
 from tests.support.polling import PATIENCE, becomes
 
 SECONDS_A_COMMAND = PATIENCE / 3
+SECONDS_FOR_AN_END = PATIENCE / 12
 MOST_PROCESSES = 256
 LARGEST_FILE = 256 << 20  # bytes
 LARGEST_PROCESS = 2 << 30  # bytes
@@ -67,8 +68,8 @@ def fork(work):
         finally:
             os._exit(code)
     return pid
-def end_of(pid, seconds=5):
-    end = time.monotonic() + seconds
+def end_of(pid):
+    end = time.monotonic() + float(sys.argv[6])
     while time.monotonic() < end:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -206,7 +207,7 @@ class Sandbox:
         return None, found or None, outcome
 
     def _python(self, script: str, given: Any, file: Path = Path(os.devnull)) -> list[str]:
-        words = [str(self.tree), sysconfig.get_path("purelib"), json.dumps(given), str(file)]
+        words = [str(self.tree), sysconfig.get_path("purelib"), json.dumps(given), str(file), str(SECONDS_FOR_AN_END)]
         return [sys.executable, "-ISB", "-c", BOOT, script, *words]
 
     def close(self) -> None:

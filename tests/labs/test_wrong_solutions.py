@@ -252,11 +252,10 @@ def test_hostile_solutions_cost_their_own_points(tmp_path: Path) -> None:
     the tree."""
     hostile = {"limits-v2": HANGS, "uid-map": FORKS, "merged-listing": EATS, "overlay": BREAKS_MOUNTS}
     tree_with("02", hostile, tmp_path / "tree")
-    before = groups()
     found = graded("02", *hostile, "whiteout-lookup", "limits-v1", "--tree", str(tmp_path / "tree"), "--seconds", "6")
     lost = {name for name, test in found.items() if test["status"] != "passed"}
     assert lost == set(hostile), found
     assert "still running after 6 seconds" in found["limits-v2"]["output"]
     assert "MemoryError" in found["merged-listing"]["output"]
     assert "Read-only file system" in found["overlay"]["output"]
-    assert groups() == before
+    assert [group for group in groups() if group.name.startswith("mydocker-lab-")] == []

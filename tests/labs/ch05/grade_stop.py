@@ -80,7 +80,7 @@ def test_asks(sandbox: Sandbox, draw: Draw) -> None:
 
 def test_makes_it_end(sandbox: Sandbox, draw: Draw) -> None:
     """One that does not obey is killed when the grace is over, not before."""
-    seconds = draw.randint(20, 40) / 100
+    seconds = draw.randint(20, 30) / 10  # on a busy machine, a process does not hear at once
     found = stop(sandbox, obeys=False, seconds=seconds)
     equal([found["heard"], found["code"]], [["15"], -9], "signals that it heard, and how it ended (-9: SIGKILL)")
     holds(found["took"] >= seconds, f"{seconds} seconds of grace", f"it took {found['took']:.2f} seconds")
