@@ -19,13 +19,14 @@ from ch02_namespaces.unionfs import mount_overlay
 from ch04_images import images, state
 from ch04_images.rootfs import SECONDS_TO_END, aufs_options
 from ch05_lifecycle import process
-from final.engine import mounts
+from final.engine import mounts, user_ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ch05_lifecycle.store import Stored
+    from final.engine.user_ranges import Users
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 WITHIN = syscalls.RESOLVE_IN_ROOT | syscalls.RESOLVE_NO_MAGICLINKS
@@ -35,10 +36,27 @@ PATIENCE = 10.0  # seconds for one that is on its way up or down
 
 
 class Root:
-    """A directory that is the root for all paths, `..` and links that are walked from it. descriptor: of it."""
+    """A directory that is the root for all paths, `..` and links that are walked from it. descriptor: of it; users: in
+    whose ids the owners of its files are told, None for those of this host."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, users: Users | None = None) -> None:
         self.descriptor = descriptor
+        self.users = users
+
+    def inside(self, uid: int, gid: int) -> tuple[int, int]:
+        """The owner of a file as the container sees it."""
+        return self.users.inside(uid, gid) if self.users else (uid, gid)
+
+    def outside(self, uid: int, gid: int) -> tuple[int, int]:
+        """The other way round. Raises EngineError for an owner that the container cannot have."""
+        return self.users.outside(uid, gid) if self.users else (uid, gid)
+
+    def own_new_files(self) -> None:
+        """Make files from now on that belong to the container's root: those of anybody else cannot be there."""
+        if self.users:
+            from final.engine.mapped_users import become_owner
+
+            become_owner(self.users)
 
     def open(self, path: str, flags: int = DIRECTORY) -> int:
         """A descriptor of a file. Raises SyscallError."""
@@ -121,7 +139,7 @@ def _of_process(stored: Stored) -> Root:
     try:
         root = os.open(f"/proc/{stored.state()['pid']}/root", DIRECTORY | os.O_CLOEXEC)
         os.close(process.open_process(stored))  # it runs still: so the number has meant it all the time
-        return Root(root)
+        return Root(root, user_ranges.of(stored))
     except FileNotFoundError:
         raise EngineError(f"container {state.short(stored.id)}", "it has just ended") from None
     finally:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from ch04_images.tar_header import Entry, Records
 
+    Owners = Callable[[int, int], tuple[int, int]]
+
 PRIVILEGES = 0o6000  # setuid, setgid
 CAPABILITY = b"security.capability"
 
@@ -47,7 +49,7 @@ def copy(options: Options) -> int:
         size = _copy_out(*source, target[1], options) if source[0] else _copy_in(source[1], *target, options)
     except OSError as error:
         raise EngineError(f"cp {' '.join(options.operands)}", why(error)) from None
-    if sys.stderr.isatty() and not options.quiet:
+    if sys.stderr.isatty() and not options.quiet and options.operands[1] != "-":
         from final.images.listing import decimal_size
 
         print(f"Copied {decimal_size(size)} to {options.operands[1]}", file=sys.stderr)
@@ -69,13 +71,13 @@ def _copy_out(container: str, path: str, target: str, options: Options) -> int:
             if os.isatty(1):
                 raise EngineError("standard output", "it is a terminal", "a pipe, or a file")
             with os.fdopen(os.dup(1), "wb") as sink:
-                Copying(sink).add_source(source, source.name)
+                Copying(sink, seen_as=root.inside).add_source(source, source.name)
             return 0
         bounds = Bounds(devices=False, setuid=options.archive)
-        owner = None if options.archive else (os.geteuid(), os.getegid())
+        owner, seen_as = (None, root.inside) if options.archive else ((os.geteuid(), os.getegid()), as_it_is)
         with container_root.of_host() as host:
             place = Target(host, os.path.abspath(target) + _ending(target))
-            return transfer(source, place, bounds, lambda sink: Copying(sink, owner, harmless=True))
+            return transfer(source, place, bounds, lambda sink: Copying(sink, owner, True, seen_as))
 
 
 def _copy_in(path: str, container: str, target: str, options: Options) -> int:
@@ -83,14 +85,17 @@ def _copy_in(path: str, container: str, target: str, options: Options) -> int:
     if (stored.settings.get("options") or {}).get("read_only") and not stored.is_watched():
         raise EngineError(f"container {container!r}", "its files cannot be changed (--read-only)")
     with container_root.of_container(stored) as root:
+        root.own_new_files()
         if path == "-":
             directory = root.open(target)
             with opened("-") as archive:
-                return extract(open_plain(archive, None, Bounds().total), directory, Bounds())
+                return extract(open_plain(archive, None, Bounds().total), directory, Bounds(), root.outside)
         with container_root.of_host() as host:
             source = Source(host, os.path.abspath(path) + _ending(path), options.follow_link)
             owner = None if options.archive else (0, 0)
-            return transfer(source, Target(root, target), Bounds(), lambda sink: Copying(sink, owner))
+            return transfer(
+                source, Target(root, target), Bounds(), lambda sink: Copying(sink, owner, seen_as=root.outside)
+            )
 
 
 def _ending(path: str) -> str:
@@ -179,23 +184,38 @@ def transfer(source: Source, target: Target, bounds: Bounds, packing: Callable[[
             raise failure[0]
 
 
-def extract(read: Callable[[int], bytes], directory: int, bounds: Bounds) -> int:
-    """Unpack an archive into a directory; the number of bytes. Raises EngineError."""
+def as_it_is(uid: int, gid: int) -> tuple[int, int]:
+    """Owners that are the same on both sides."""
+    return uid, gid
+
+
+def extract(read: Callable[[int], bytes], directory: int, bounds: Bounds, seen_as: Owners = as_it_is) -> int:
+    """Unpack an archive into a directory; the number of bytes. seen_as: who owners are there. Raises EngineError."""
     tree = Tree(f"/proc/self/fd/{directory}")
     try:
-        return Placing(Archive(read, bounds), tree, layer=False, bounds=bounds).run()
+        return Placing(Archive(read, bounds), tree, bounds, seen_as).run()
     finally:
         tree.close()
 
 
 class Copying(Packing):
-    """What is copied, on its way into an archive. owner: of all files, None for their own. harmless: nothing in it may
-    give rights to whoever runs it: it comes from a container, and goes to this host."""
+    """What is copied, on its way into an archive.
 
-    def __init__(self, sink: IO[bytes], owner: tuple[int, int] | None = None, harmless: bool = False) -> None:
+    owner: of all files, None for their own; harmless: nothing in it may give rights to whoever runs it: it comes from a
+    container, and goes to this host; seen_as: who owners are on the other side.
+    """
+
+    def __init__(
+        self,
+        sink: IO[bytes],
+        owner: tuple[int, int] | None = None,
+        harmless: bool = False,
+        seen_as: Owners = as_it_is,
+    ) -> None:
         super().__init__(sink, layer=False)
         self._owner = owner
         self._harmless = harmless
+        self._seen_as = seen_as
 
     def add_source(self, source: Source, name: bytes) -> None:
         """All of it, under another name; none for the contents of a directory. Raises OSError."""
@@ -215,11 +235,20 @@ class Copying(Packing):
             if self._harmless:
                 entry.mode &= ~PRIVILEGES
                 entry.xattrs = {key: value for key, value in entry.xattrs.items() if key != CAPABILITY}
+        entry.uid, entry.gid = self._seen_as(entry.uid, entry.gid)
         super()._header(entry, records)
 
 
 class Placing(Unpacking):
     """What comes out of it again, on its way into a directory in which something is already."""
+
+    def __init__(self, archive: Archive, tree: Tree, bounds: Bounds, seen_as: Owners) -> None:
+        super().__init__(archive, tree, layer=False, bounds=bounds)
+        self._seen_as = seen_as
+
+    def _add(self, entry: Entry) -> None:
+        entry.uid, entry.gid = self._seen_as(entry.uid, entry.gid)
+        super()._add(entry)
 
     def _replace(self, parent: int, name: bytes, entry: Entry) -> None:
         """A file does not take the place of a directory, nor the other way round."""

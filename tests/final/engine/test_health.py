@@ -145,7 +145,7 @@ def test_what_a_look_leaves_behind_goes_on(box: Box) -> None:
 
 
 def test_a_command_that_is_not_there(box: Box) -> None:
-    box.image("odd:latest", Healthcheck={"Test": ["CMD", "nosuch"], "Interval": 50_000_000, "Retries": 2})
+    box.image("odd", Healthcheck={"Test": ["CMD", "nosuch"], "Interval": 50_000_000, "Retries": 2})
     box.start(SLEEPS, "--net", "none", "--name", "box", image="odd")
     found = becomes(box, "box", "unhealthy")
     assert found["Log"][0]["ExitCode"] == -1 and "nosuch" in found["Log"][0]["Output"]
@@ -153,7 +153,7 @@ def test_a_command_that_is_not_there(box: Box) -> None:
 
 def test_the_image_says_how_and_flags_say_otherwise(box: Box) -> None:
     said = {"Test": ["CMD", "sh", "-c", 'echo "$0"', "a b"], "Interval": 50_000_000, "Retries": 7}
-    box.image("checked:latest", Healthcheck=said)
+    box.image("checked", Healthcheck=said)
     box.start(SLEEPS, "--net", "none", "--name", "as-said", image="checked")
     assert result(box, "as-said")["Output"] == "a b\n"
     assert box.known("as-said")["Config"]["Healthcheck"] == said
@@ -182,16 +182,14 @@ def test_the_image_says_how_and_flags_say_otherwise(box: Box) -> None:
 
 
 def test_the_shell_of_the_image(box: Box) -> None:
-    box.image(
-        "shelled:latest", Healthcheck={"Test": ["CMD-SHELL", "told"], "Interval": 50_000_000}, Shell=["/bin/echo", "-n"]
-    )
+    box.image("shelled", Healthcheck={"Test": ["CMD-SHELL", "told"], "Interval": 50_000_000}, Shell=["/bin/echo", "-n"])
     box.start(SLEEPS, "--net", "none", "--name", "box", image="shelled")
     assert result(box, "box")["Output"] == "told"
 
 
 def test_an_image_without_a_command_is_not_looked_at(box: Box) -> None:
     for check in ({"Test": ["NONE"]}, {"Test": []}, {"Interval": 50_000_000}, {}, None):
-        box.image("plain:latest", Healthcheck=check)
+        box.image("plain", Healthcheck=check)
         name = box.start(SLEEPS, "--net", "none", image="plain")
         assert health(box, name) == {}, check
 
@@ -210,7 +208,7 @@ def test_an_image_whose_check_makes_no_sense_is_refused(box: Box) -> None:
         (["CMD", "true"], "Healthcheck"),
     ]
     for check, word in wrong:
-        box.image("hostile:latest", Healthcheck=check)
+        box.image("hostile", Healthcheck=check)
         fails(box.raw("create", "hostile", "true"), ENGINE_FAILED, "hostile", word, "--no-healthcheck")
     assert box.ids() == []
     assert box.raw("create", "--no-healthcheck", "hostile", "true").code == 0
@@ -329,7 +327,7 @@ def test_one_of_the_two_is_killed(box: Box, which: str) -> None:
         eventually(lambda: not processes.is_alive(monitor), "the monitor ends with it")
         eventually(lambda: box.status("box")["status"] == "exited", "so does the container")
     else:
-        assert box.raw("stop", "-t", "0", "box").code == 0
+        assert listed(box).endswith(" (healthy)")  # nobody knows better; and it can be removed as any other
 
 
 def test_the_container_holds_nothing_of_it(box: Box) -> None:
