@@ -33,7 +33,7 @@ from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import defaults, document, health_check, mounts, user_ranges, volumes
+from final.engine import defaults, document, health_check, mounts, user_ranges, volumes, words
 from final.engine.image_user import ImageUser
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
@@ -290,12 +290,30 @@ def mounts_of(image: Image, options: Options) -> list[dict[str, Any]]:
     """All that the user and the image want mounted, with volumes found or made. Raises EngineError."""
     wanted = [*options.volume, *options.mount, *options.tmpfs]
     targets = [mount["target"] for mount in wanted]
+    shared = [mount for container, mode in options.volumes_from for mount in mounts_from(container, mode)]
+    wanted += [mount for mount in shared if mount["target"] not in targets]
+    targets = [mount["target"] for mount in wanted]
     wanted += [
         mounts.entry(mounts.VOLUME, "", target, [])
         for target in image.config.get("Volumes") or {}
         if os.path.normpath(target) not in targets
     ]
     return [with_source(mount, f"volumes/{number}" if options.rm else "") for number, mount in enumerate(wanted)]
+
+
+def mounts_from(container: str, mode: str) -> list[dict[str, Any]]:
+    """What --volumes-from brings: the volumes and directories of another container. Raises EngineError."""
+    stored = store.find(container)
+    found = [mount for mount in words.mounts_of(stored.settings) if mount["type"] != mounts.TMPFS]
+    return [
+        {
+            **mount,
+            "type": mounts.VOLUME if mount.get("name") else mounts.BIND,
+            "source": mount.get("name") or os.path.join(stored.record.path(), mount["source"]),
+            "read_only": mount["read_only"] or mode == "ro",
+        }
+        for mount in found
+    ]
 
 
 def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:

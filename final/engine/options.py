@@ -135,6 +135,14 @@ def new_file(path: str) -> str:
     return os.path.abspath(path)
 
 
+def volumes_from(text: str) -> list[str]:
+    """For Flag.convert: CONTAINER[:ro|rw], as the two. Raises EngineError."""
+    container, _, mode = text.partition(":")
+    if not container or mode not in ("", "ro", "rw"):
+        raise EngineError(repr(text), "it is no container whose volumes are meant", "CONTAINER or CONTAINER:ro")
+    return [container, mode]
+
+
 def cgroup_path(text: str) -> str:
     """For Flag.convert: a path below the roots of the cgroup hierarchies. Raises EngineError for one that leads out."""
     names = text.strip("/").split("/")
@@ -191,6 +199,7 @@ CREATE_FLAGS = [
     Flag(
         "--mount", value="KEY=VALUE,…", convert=mounts.mount, many=True, help="type=bind|volume|tmpfs,source=,target="
     ),
+    Flag("--volumes-from", value="CONTAINER[:ro]", convert=volumes_from, many=True, help="those of another container"),
     Flag("--tmpfs", value="PATH[:OPTIONS]", convert=mounts.tmpfs, many=True, help="a file system in memory"),
     Flag("--shm-size", value="SIZE", convert=parse_size, help="of /dev/shm (default: 64m)"),
     Flag("--entrypoint", value="COMMAND", help="in place of the image's"),

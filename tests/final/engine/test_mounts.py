@@ -109,6 +109,24 @@ def test_what_inspect_says_of_them(box: Box, tmp_path: Path) -> None:
     assert box("ps", "-a", "--filter", "volume=nosuch", "-q") == ""
 
 
+def test_volumes_of_another_container(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    box("create", "--name", "one", "-v", "/anonymous", "-v", "data:/data", "-v", f"{tmp_path}:/dir:ro", "busybox")
+    script = "echo x > /anonymous/x; echo y > /data/y; cat /dir/file; echo z 2>/dev/null > /dir/z || echo refused"
+    assert box.once(script, "--volumes-from", "one") == "textrefused"
+    assert box.once("cat /anonymous/x /data/y", "--volumes-from", "one:ro") == "x\ny"
+    assert box.raw("run", "--rm", "--volumes-from", "one:ro", "busybox", "touch", "/data/new").code == 1
+    box("create", "--name", "two", "--volumes-from", "one", "-v", f"{tmp_path}:/data", "busybox")
+    mounts = {entry["Destination"]: entry.get("Name") for entry in box.known("two")["Mounts"]}
+    assert set(mounts) == {"/anonymous", "/data", "/dir"} and mounts["/data"] is None
+    box("rm", "-v", "one")
+    assert mounts["/anonymous"] in box.lines("volume", "ls", "-q")  # the other one has it
+    box("rm", "-v", "two")
+    assert box("volume", "ls", "-q") == "data"
+    fails(box.raw("run", "--volumes-from", "nosuch", "busybox", "true"), ENGINE_FAILED, "nosuch")
+    fails(box.raw("run", "--volumes-from", "one:x", "busybox", "true"), ENGINE_FAILED, "one:x")
+
+
 def test_volumes(box: Box) -> None:
     assert box("volume", "create", "--label", "kind=a", "--label", "x", "one") == "one"
     assert box("volume", "create", "one") == "one"
