@@ -81,7 +81,7 @@ lint: setup
 	$(VENV)/bin/mypy
 
 bench: setup
-	./tests/setup.sh hyperfine time runc crun podman iperf3 containernetworking-plugins etcd-server docker-registry skopeo umoci
+	./tests/setup.sh hyperfine time runc crun podman iperf3 containernetworking-plugins docker.io etcd-server docker-registry skopeo umoci
 	@$(ROOT) $(PYTHON3) -m tests.bench
 
 grade: setup

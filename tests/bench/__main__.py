@@ -1,6 +1,6 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import attach, build, image, import_tar, ipam, lifecycle, network, pull, runtime, start
+from tests.bench import attach, build, engine, image, import_tar, ipam, lifecycle, network, pull, runtime, start
 
 start.main()
 image.main()
@@ -12,3 +12,4 @@ attach.main()
 network.main()
 pull.main()
 build.main()
+engine.main()

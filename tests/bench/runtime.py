@@ -30,7 +30,7 @@ from ch04_images import busybox
 from final.engine.seccomp_profile import default_profile
 from tests.bench.hyperfine import compare
 from tests.bench.image import make_bundle
-from tests.bench.wiring import milliseconds, missing, report
+from tests.bench.wiring import milliseconds, missing, own_mounts, report
 from tests.support.polling import eventually
 
 ROUNDS = 40
@@ -102,17 +102,10 @@ def variant(bundle: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 @contextlib.contextmanager
 def cgroups_of_one_version() -> Iterator[None]:
     """Be in a mount namespace where version 2 is not mounted, if the machine has controllers on version 1."""
-    ours, here = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC), os.getcwd()
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    try:
+    with own_mounts():
         if len(hierarchies()) > 1 and hierarchies()[0].number() != 1:
             syscalls.umount(hierarchies()[0].mountpoint)
         yield
-    finally:
-        syscalls.setns(ours, syscalls.CLONE_NEWNS)
-        os.chdir(here)
-        os.close(ours)
 
 
 def measure(runtimes: list[Runtime], bundle: str) -> dict[str, dict[str, list[float]]]:

@@ -45,6 +45,20 @@ def quietly(*words: str, input: str = "", env: Mapping[str, str] | None = None) 
     return subprocess.run(words, check=True, input=input, stdout=subprocess.PIPE, text=True, env=env).stdout
 
 
+@contextlib.contextmanager
+def own_mounts() -> Iterator[None]:
+    """Be in a mount namespace of our own for a while: what is mounted goes with it, when its last process ends."""
+    ours, here = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC), os.getcwd()
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    try:
+        yield
+    finally:
+        syscalls.setns(ours, syscalls.CLONE_NEWNS)
+        os.chdir(here)
+        os.close(ours)
+
+
 def run_cni(plugin: str, command: str, config: str, id: str, network: str = "/proc/self/ns/net") -> str:
     """Call a CNI plugin as its specification wants it: command ADD or DEL; network: a namespace, as a path."""
     environment = {
