@@ -10,12 +10,12 @@ from ch03_run.isolation import DieWithEngine
 from ch04_images import state
 from ch05_lifecycle import execute, store
 from ch05_lifecycle.environment_file import environment_file
-from ch05_lifecycle.execute import EXECUTE_FLAGS, EXECUTE_USAGE, JoinNamespaces, environment_of
+from ch05_lifecycle.execute import EXECUTE_FLAGS, EXECUTE_USAGE, environment_of
 from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch05_lifecycle.process import open_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import WorkingDirectory
-from final.engine import user_ranges
+from final.engine import special_parts
 from final.engine.defaults import RUNTIME
 from final.engine.image_user import ImageUser
 from final.engine.part_list import replace
@@ -54,7 +54,7 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
     groups = [] if options.user else stored.settings["options"]["group_add"]
     replace(attributes, Credentials, ImageUser(described, user, groups, "HOME" not in environment_of(options)))
     return [
-        join_of(stored),
+        special_parts.join(stored),
         JoinCgroup(store.group_of(stored)),
         streams,
         WorkingDirectory(described),
@@ -62,15 +62,6 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
         *optional.oom_score(described["oomScoreAdj"]),
         DieWithEngine(),
     ]
-
-
-def join_of(stored: Stored) -> JoinNamespaces:
-    """What brings it in."""
-    if user_ranges.of(stored) is None:
-        return JoinNamespaces(stored)
-    from final.engine.mapped_users import JoinMapped
-
-    return JoinMapped(stored)
 
 
 def process_of(stored: Stored, first: dict[str, Any], options: Options) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from ch03_run.container import Container, Part
 from ch03_run.isolation import DieWithEngine, Hostname, MountNamespace
 from ch04_images import images, state
 from ch04_images.cli import environment_of, gives_home
-from ch04_images.rootfs import DRIVERS
 from ch04_images.user import WorkingDirectory
 from ch04_images.volumes import Sources
 from ch05_lifecycle import store
@@ -33,7 +32,7 @@ from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import defaults, document, health_check, mounts, user_ranges, volumes, words
+from final.engine import defaults, document, health_check, mounts, special_parts, user_ranges, volumes, words
 from final.engine.image_user import ImageUser
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
@@ -196,12 +195,9 @@ class FullLifecycle(NetworkedLifecycle):
 
     def build(self, stored: Stored) -> tuple[Container, LoggedStreams | LoggedConsole]:
         """A container as the store knows it, with streams that its watcher reads, and that it may open anew."""
-        users = user_ranges.of(stored)
-        if users is None or stored.settings["tty"]:
+        streams = special_parts.streams(stored)
+        if streams is None:
             return super().build(stored)
-        from final.engine.mapped_users import MappedStreams
-
-        streams = MappedStreams(stored.record.path("stdin") if stored.settings["interactive"] else None, users)
         return self.container_of(stored, streams), streams
 
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
@@ -216,33 +212,13 @@ class FullLifecycle(NetworkedLifecycle):
         parts = FullRuntime().parts_of(bundle, Kept(state.make_place(defaults.RUNTIME), stored.id), namespaces, streams)
         directory = KeptDirectory(stored)
         bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
-        union: list[Part] = [directory, Sources(bound), MountNamespace(), union_of(stored, directory)]
+        union: list[Part] = [directory, Sources(bound), MountNamespace(), special_parts.union(stored, directory)]
         described = bundle.config["process"]
         insert_before(parts, BindRoot, union)
         insert_after(parts, Namespaces, network_of(stored, options))
         replace(parts, Credentials, user_of(stored, options, described))
         parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
-        return [*parts, *monitor_of(stored), DieWithEngine()]
-
-
-def union_of(stored: Stored, directory: KeptDirectory) -> Part:
-    """What mounts its layers and its own."""
-    users = user_ranges.of(stored)
-    if users is None:
-        return DRIVERS[directory.driver](directory)
-    from final.engine.mapped_users import MappedOverlay
-
-    return MappedOverlay(directory, users)
-
-
-def monitor_of(stored: Stored) -> list[Part]:
-    """The part that looks after its health, if it has a health check."""
-    check = health_check.of(stored)
-    if check is None:
-        return []
-    from final.engine.health_monitor import Monitored
-
-    return [Monitored(stored, check)]
+        return [*parts, *special_parts.monitor(stored), DieWithEngine()]
 
 
 def write_id(path: str, id: str) -> None:

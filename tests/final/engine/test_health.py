@@ -188,7 +188,8 @@ def test_the_shell_of_the_image(box: Box) -> None:
 
 
 def test_an_image_without_a_command_is_not_looked_at(box: Box) -> None:
-    for check in ({"Test": ["NONE"]}, {"Test": []}, {"Interval": 50_000_000}, {}, None):
+    checks: list[object] = [{"Test": ["NONE"]}, {"Test": []}, {"Interval": 50_000_000}, {}, None]
+    for check in checks:
         box.image("plain", Healthcheck=check)
         name = box.start(SLEEPS, "--net", "none", image="plain")
         assert health(box, name) == {}, check

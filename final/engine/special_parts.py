@@ -1,0 +1,56 @@
+"""Parts for what most containers do without: each function gives those for one wish. See final/runtime/optional.py.
+
+A module is imported only for a container that needs it.
+"""
+
+from __future__ import annotations
+
+from ch03_run.container import Part
+from ch04_images.rootfs import DRIVERS
+from ch05_lifecycle.execute import JoinNamespaces
+from final.engine import health_check, user_ranges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ch05_lifecycle.lifecycle import KeptDirectory
+    from ch05_lifecycle.store import Stored
+    from ch05_lifecycle.streams import LoggedStreams
+
+
+def union(stored: Stored, directory: KeptDirectory) -> Part:
+    """What mounts its layers and its own: with --userns=auto, as its own users see them."""
+    users = user_ranges.of(stored)
+    if users is None:
+        return DRIVERS[directory.driver](directory)
+    from final.engine.mapped_users import MappedOverlay
+
+    return MappedOverlay(directory, users)
+
+
+def streams(stored: Stored) -> LoggedStreams | None:
+    """With --userns=auto and without a terminal: streams that its own users may open anew."""
+    users = user_ranges.of(stored)
+    if users is None or stored.settings["tty"]:
+        return None
+    from final.engine.mapped_users import MappedStreams
+
+    return MappedStreams(stored.record.path("stdin") if stored.settings["interactive"] else None, users)
+
+
+def join(stored: Stored) -> JoinNamespaces:
+    """What brings one more process in: with --userns=auto, as one of its own users."""
+    if user_ranges.of(stored) is None:
+        return JoinNamespaces(stored)
+    from final.engine.mapped_users import JoinMapped
+
+    return JoinMapped(stored)
+
+
+def monitor(stored: Stored) -> list[Part]:
+    """Who looks after its health, if it has a health check."""
+    check = health_check.of(stored)
+    if check is None:
+        return []
+    from final.engine.health_monitor import Monitored
+
+    return [Monitored(stored, check)]
