@@ -103,7 +103,7 @@ def project(packages: Sequence[str]) -> str:
         if (name == "mydocker" and not engines) or (name == "mydocker-runtime" and "final" not in top):
             continue
         if name == "mydocker":
-            line = f'mydocker = "{engines[-1]}.cli:entry_point"'
+            line = f'mydocker = "{engines[-1]}.__main__:entry_point"'
         elif name == "packages":
             line = f"packages = {quoted(top)}"
         elif name == "files":

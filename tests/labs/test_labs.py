@@ -146,7 +146,7 @@ def test_what_setup_and_make_test_find(chapter: str, tmp_path: Path) -> None:
     programs = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["scripts"]
     assert ("mydocker" in programs) == (chapter != "02")
     for program in programs.values():
-        directory = tmp_path / program.removesuffix(".cli:entry_point").replace(".", "/")
+        directory = tmp_path / program.removesuffix(".__main__:entry_point").replace(".", "/")
         assert (directory / "cli.py").exists() and (directory / "__main__.py").exists(), program
     newest = max(path.name for path in tmp_path.glob("ch*"))
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", f"tests/{newest}"]

@@ -23,6 +23,7 @@ for name, act in does.items():
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
+        signal.signal(number, signal.SIG_DFL)  # Python catches SIGINT
         act()
         os.write(writer, b"1")
         while True:
