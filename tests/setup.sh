@@ -50,6 +50,6 @@ fi
 [ -x .venv/bin/python3 ] || "$PYTHON" -m venv .venv
 .venv/bin/python3 -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 # pip has made the programs that pyproject.toml names; ours start quicker.
-sed -n 's|^\(mydocker[a-z-]*\) = "\(.*\)\.cli:entry_point".*|\2 .venv/bin/\1|p' pyproject.toml |
+sed -n 's|^\(mydocker[a-z-]*\) = "\(.*\)\.__main__:entry_point".*|\2 .venv/bin/\1|p' pyproject.toml |
     while read -r package program; do .venv/bin/python3 -m ch03_run.launcher "$package" "$program"; done
 touch .venv/ready

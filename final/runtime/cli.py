@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ch07_practice.oci.create import Creator
 
 PROGRAM = "mydocker-runtime"
-VERSION = "0.7.0"
+VERSION = "0.8.0"
 REFUSED = ("checkpoint", "restore")
 """Commands that engines look for, and find out by `--help` that they are not there."""
 
