@@ -338,7 +338,7 @@ def test_wait_does_not_miss_an_end_that_is_followed_by_a_start(keeper: Keeper) -
         waiting = [keeper.engine.host.spawn(keeper.engine.command_line("wait", id)) for _ in range(3)]
         for process in waiting:
             eventually(lambda pid=process.pid: pidfds(pid), "it to wait")  # type: ignore[misc]
-        assert keeper.raw("restart", "-t", "5", id).code == 0
+        assert keeper.raw("restart", "-t", "60", id).code == 0
         assert [finish(process).out for process in waiting] == [b"4\n"] * 3
 
 
