@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         def add(self, stream: str, data: bytes) -> None: ...
         def close(self) -> None: ...
 
+
 CHUNK = 1 << 16
 FIRST_PAUSE, LONGEST_PAUSE, RAN_WELL = 0.1, 60.0, 10.0  # seconds between restarts, and when the count begins anew
 MOMENT = 0.1  # seconds
