@@ -36,6 +36,8 @@ FOREVER = ["busybox", "sleep", "100000"]
 class Engine:
     """words: how it is called; flags: what `run` gets; watcher: of a container, by a word of its command line."""
 
+    remove = ("rm", "-f")
+
     def __init__(self, words: list[str], watcher: bytes, flags: list[str] | None = None) -> None:
         self.words = words
         self.watcher = watcher
@@ -95,12 +97,16 @@ def all_engines(host: Host, top: Path) -> Iterator[dict[str, Engine]]:
         yield engines
 
 
+class Podman(Engine):
+    remove = ("rm", "-f", "--time", "0")  # as the others have it, without grace
+
+
 @contextlib.contextmanager
 def podman(top: Path) -> Iterator[Engine]:
     """podman with a store of its own, which it leaves mounted."""
     places = ["--root", f"{top}/p", "--runroot", f"{top}/pr", "--storage-driver", "overlay"]
     try:
-        yield Engine(["podman", *places, "--cgroup-manager", "cgroupfs", "--runtime", "runc"], b"conmon", LIMITS)
+        yield Podman(["podman", *places, "--cgroup-manager", "cgroupfs", "--runtime", "runc"], b"conmon", LIMITS)
     finally:
         subprocess.run(["umount", f"{top}/p/overlay"], stderr=subprocess.DEVNULL, check=False)
 
@@ -140,14 +146,14 @@ def live_once(engine: Engine, times: dict[str, list[float]]) -> None:
     timed("run --rm", "run", *engine.flags, "--rm", "busybox", "true")
     id = timed("run -d", "run", *engine.flags, "-d", *FOREVER)
     timed("exec", "exec", id, "true")
-    timed("rm -f", "rm", "-f", id)
+    timed("rm -f", *engine.remove, id)
 
 
 def idle_memory(engine: Engine) -> float:
     """MiB of a container's watcher, when there are some."""
     ids = [engine("run", *engine.flags, "-d", "--net", "none", *FOREVER) for _ in range(IDLE)]
     taken = proportional_set_size(engine.watcher)
-    engine("rm", "-f", *ids)
+    engine(*engine.remove, *ids)
     return taken / IDLE / 1024
 
 
