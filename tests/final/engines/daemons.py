@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -46,13 +47,15 @@ def emptied(directory: str) -> Iterator[None]:
     finally:
         eventually(lambda: _unmounted(directory), f"the end of the mount at {directory}")
         if is_new:
-            os.rmdir(directory)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(directory)
 
 
 def _unmounted(directory: str) -> bool:
-    """Somebody who is just ending may still have a file open there."""
+    """Somebody who is just ending may still have a file open there. It is gone already if a test of the same kind, in
+    another mount namespace, has removed the directory."""
     try:
         syscalls.umount(directory)
-    except SyscallError:
-        return False
+    except SyscallError as error:
+        return error.errno != errno.EBUSY
     return True
