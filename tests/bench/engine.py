@@ -36,7 +36,7 @@ FOREVER = ["busybox", "sleep", "100000"]
 class Engine:
     """words: how it is called; flags: what `run` gets; watcher: of a container, by a word of its command line."""
 
-    remove = ("rm", "-f")
+    remove: tuple[str, ...] = ("rm", "-f")
 
     def __init__(self, words: list[str], watcher: bytes, flags: list[str] | None = None) -> None:
         self.words = words
