@@ -1,30 +1,56 @@
-"""`python3 -m tests`: the whole suite, as `make test` runs it; words are given to pytest.
+"""`python3 -m tests`: the whole suite, as `make test` runs it, in three lanes at a time.
 
-Tests marked `kernel` share the machine, and run one after the other. The others need nothing of it: they run beside
-them, and what they say comes last.
+Tests marked `kernel` use the machine: half of them have its cgroups for themselves, and the other half has cgroups of
+its own (lane.py). All others need nothing of it. What a lane says comes when those before it have ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+from typing import IO
+
+from tests import lane
+
+OWN_GROUP = "suite"
+FIRST_HALF = ["tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle"]
+PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", "-m"]
 
 
-def main(words: list[str]) -> int:
-    """The exit code: 0 if both are."""
-    pytest = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", *words]
-    with tempfile.TemporaryFile() as said:
-        beside = subprocess.Popen([*pytest, "-m", "not kernel"], stdout=said, stderr=subprocess.STDOUT)
-        try:
-            code = subprocess.run([*pytest, "-m", "kernel"], check=False).returncode
-        finally:
-            code_beside = beside.wait()
-        said.seek(0)
-        sys.stdout.buffer.write(said.read())
+def main() -> int:
+    """The exit code: 0 if all tests pass."""
+    second_half = [f"--ignore={directory}" for directory in FIRST_HALF]
+    lane.remove(OWN_GROUP)  # what a killed suite has left
+    with contextlib.ExitStack() as stack:
+        stack.callback(lane.remove, OWN_GROUP)
+        lines = [
+            [sys.executable, "-m", "tests.lane", OWN_GROUP, *PYTEST, "kernel", *second_half],
+            [*PYTEST, "not kernel"],
+        ]
+        beside = [Beside(line, stack.enter_context(tempfile.TemporaryFile())) for line in lines]
+        for one in beside:
+            stack.callback(one.process.wait)
+        code = subprocess.run([*PYTEST, "kernel", *FIRST_HALF], check=False).returncode
+        return max([code, *(one.finish() for one in beside)])
+
+
+class Beside:
+    """A lane that runs while we do something else. said: where it writes meanwhile."""
+
+    def __init__(self, words: list[str], said: IO[bytes]) -> None:
+        self._said = said
+        self.process = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT)
+
+    def finish(self) -> int:
+        """Wait for its end and print what it has said; its exit code."""
+        code = self.process.wait()
+        self._said.seek(0)
+        sys.stdout.buffer.write(self._said.read())
         sys.stdout.flush()
-    return code or code_beside
+        return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from ch02_namespaces import syscalls
 from tests.support import leaks
+from tests.support.alone import alone as one_suite
 from tests.support.engines import Engine, increments_from
 from tests.support.hosts import Host
 
@@ -71,9 +70,8 @@ def leak_check(request: pytest.FixtureRequest) -> Iterator[LeakCheck]:
 
 @pytest.fixture(scope="session")
 def alone() -> Iterator[None]:
-    """One suite at a time on a machine: all share its cgroups, and one sweeps what another's test looks at."""
-    with open(Path(tempfile.gettempdir(), "mydocker-tests.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """No other suite at the same time."""
+    with one_suite():
         yield
 
 

@@ -7,16 +7,14 @@ Needs root. Some programs take half a minute until they call a failure one.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ch02_namespaces.output import print_table
 from tests.conformance.suite import SECONDS, Runtime, Suite, SuiteError
+from tests.support.alone import alone
 
 USUAL = ("mydocker-runtime", "runc", "crun")
 COLOURS = {"pass": "green", "fail": "red"}
@@ -35,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         return 1
     names = options.only or suite.names
     results: Results = {}
-    with machine():
+    with alone():
         for name in names:
             print(f"{name} ...", file=sys.stderr)
             judged = {runtime.name: suite.judge(name, runtime, options.seconds) for runtime in map(Runtime, programs)}
@@ -44,14 +42,6 @@ def main(words: Sequence[str]) -> int:
     print()
     print_table(failures(results))
     return 0
-
-
-@contextlib.contextmanager
-def machine() -> Iterator[None]:
-    """Have it alone, as our tests have: one would see the other's cgroups."""
-    with open(Path(tempfile.gettempdir(), "mydocker-tests.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def parser() -> argparse.ArgumentParser:
