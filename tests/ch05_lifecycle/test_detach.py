@@ -270,7 +270,8 @@ class TestRun:
         assert {"prepare", "spawn", "enter"} < set(stages)
 
     def test_narration_ends_when_the_user_leaves(self, keeper: Keeper) -> None:
-        terminal = run(keeper, LISTENS, "--explain")
+        words = ["run", "-ti", "--explain", "--name", "it", "busybox", "sh", "-c", LISTENS]
+        terminal = at_terminal(keeper, *words)
         terminal.expect(b"\nup\r\n")  # the narration has words with "up" in them
         leave(terminal)
         keeper.raw("stop", "it")
