@@ -27,7 +27,7 @@ help:
 	@echo "make test         all tests, the lessons among them"
 	@echo "make test-vm      the tests of limits, namespaces, mounts and users in a virtual machine with cgroup version 2"
 	@echo "make lint         ruff and mypy"
-	@echo "make bench        speed, beside unshare and runc"
+	@echo "make bench        speed, beside runc, podman, docker and others"
 	@echo "make test-vagrant Vagrantfile and all: a virtual machine is made, used and destroyed"
 	@echo "make clean-host   undo what a killed exercise left on this machine"
 	@echo "VM=1 make ch04    in the virtual machine that \`vagrant up\` made; without being asked to where there is no Linux"
