@@ -18,7 +18,7 @@ from tests.support.terminals import CONTROL_C, Terminal
 pytestmark = pytest.mark.kernel
 SLEEPS = ["sleep", "1000"]
 CONTROL_P, CONTROL_Q = b"\x10", b"\x11"
-SHARES, MOST_STEPS = 13, 2000
+SHARES, MOST_STEPS = 31, 2000
 LEAVE = CONTROL_P + CONTROL_Q
 ECHOES = "stty raw -echo; printf 'up\\r\\n'; while :; do echo key $(dd bs=1 count=1 2>/dev/null | od -An -tx1); done"
 LISTENS = "trap 'exit 7' TERM; echo up; while read line; do echo got $line; done"

@@ -594,7 +594,7 @@ def test_etcd_begins_to_lie(lan: Lan) -> None:
 # ---------------------------------------------------------------- killed
 
 
-STRIDE, MOST_STEPS = 29, 1000
+STRIDE, MOST_STEPS = 53, 1000
 
 
 @pytest.mark.parametrize("command", ["create", "rm"])

@@ -18,7 +18,7 @@ from tests.support.terminals import Terminal
 
 INCREMENTS = ("ch03_run", "ch04_images", "ch05_lifecycle", "ch06_network", "ch07_practice", "final")
 HOST_ROOT = "ch03_run"  # the increment whose containers still see the host's files
-SHARES = 6
+SHARES = 12
 ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 
 
