@@ -15,7 +15,7 @@ from typing import IO
 from tests import lane
 
 OWN_GROUP = "suite"
-FIRST_HALF = ["tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle"]
+FIRST_HALF = ["tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"]
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", "-m"]
 
 

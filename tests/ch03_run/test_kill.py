@@ -100,7 +100,7 @@ def test_engine_killed_at_every_python_call(host: Host, start: int) -> None:
     """Also between the kernel calls, by the profiler's hook."""
     count = int(self_killer(host, "engine", "python", 0, "true")[1])
     assert count > 100
-    for number in range(1 + start, count + 1, 12):
+    for number in range(1 + start, count + 1, 24):
         code, _, _ = self_killer(host, "engine", "python", number, "true")
         assert code in (0, -signal.SIGKILL)  # 0: one run has fewer events than another
         assert_gone_and_swept(host, next_run(), f"SIGKILL at call {number}")

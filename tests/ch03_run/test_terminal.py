@@ -80,6 +80,7 @@ def test_shell_has_job_control(engine: Engine) -> None:
     terminal.expect(b"inside> ")
     terminal.type(b"fg\r")
     terminal.expect(b"sleep 1000")
+    eventually(lambda: job_has_the_terminal(terminal), "sleep in the foreground again")
     terminal.type(CONTROL_C)
     terminal.expect(b"inside> ")
     assert b"tty" not in terminal.screen

@@ -27,7 +27,6 @@ def test_the_default_network_comes_by_itself(keeper: NetKeeper) -> None:
     assert network.split()[1:3] == ["bridge", "bridge"]
 
 
-@pytest.mark.vm
 def test_two_find_each_other(keeper: NetKeeper) -> None:
     one = keeper.box("one", "--network-alias", "first", "--network-alias", "uno")
     two = keeper.box("two", "--hostname", "zwei")
