@@ -22,11 +22,29 @@ def main(name: str, words: list[str]) -> None:
     group.open_doors()
     group.join()
     group.close()
+    for mountpoint in named():
+        os.makedirs(f"{mountpoint}/{name}", exist_ok=True)
+        syscalls.write_file(f"{mountpoint}/{name}/cgroup.procs", "0")
     syscalls.unshare(syscalls.CLONE_NEWCGROUP | syscalls.CLONE_NEWNS)
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     for hierarchy in group.hierarchies:
         show_own(hierarchy)
+    for mountpoint, option in named().items():
+        syscalls.umount(mountpoint)
+        syscalls.mount("cgroup", mountpoint, "cgroup", 0, f"none,{option}")
     os.execvp(words[0], words)
+
+
+def named() -> dict[str, str]:
+    """Where hierarchies without a controller are mounted, such as systemd's, and by which option: other people's
+    engines make groups there, too."""
+    found = {}
+    for line in syscalls.read_file("/proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        options = right.split(" ")[2].split(",")
+        if right.startswith("cgroup ") and any(option.startswith("name=") for option in options):
+            found[left.split()[4]] = next(option for option in options if option.startswith("name="))
+    return found
 
 
 def show_own(hierarchy: Hierarchy) -> None:
@@ -41,7 +59,7 @@ def show_own(hierarchy: Hierarchy) -> None:
 
 def remove(name: str) -> None:
     """Remove the groups of a lane that has ended, and those that engines have left below."""
-    for directory in Cgroup(name).directories():
+    for directory in (*Cgroup(name).directories(), *(f"{mountpoint}/{name}" for mountpoint in named())):
         for path, _, _ in os.walk(directory, topdown=False):
             os.rmdir(path)
 
