@@ -7,14 +7,16 @@ its own (lane.py). All others need nothing of it. What a lane says comes when th
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
 from typing import IO
 
+from ch02_namespaces.cgroups import PARENT
+from ch03_run.clean_host import remove_if_empty
 from tests import lane
 
-OWN_GROUP = "suite"
 FIRST_HALF = ["tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"]
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", "-m"]
 
@@ -22,11 +24,13 @@ PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5",
 def main() -> int:
     """The exit code: 0 if all tests pass."""
     second_half = [f"--ignore={directory}" for directory in FIRST_HALF]
-    lane.remove(OWN_GROUP)  # what a killed suite has left
+    own_group = f"{lane.PREFIX}{os.getpid()}"  # another suite may run at the same time
+    lane.remove_abandoned()
     with contextlib.ExitStack() as stack:
-        stack.callback(lane.remove, OWN_GROUP)
+        stack.callback(remove_if_empty, [f"{root}/{PARENT}" for root in lane.roots()])
+        stack.callback(lane.remove, own_group)
         lines = [
-            [sys.executable, "-m", "tests.lane", OWN_GROUP, *PYTEST, "kernel", *second_half],
+            [sys.executable, "-m", "tests.lane", own_group, *PYTEST, "kernel", *second_half],
             [*PYTEST, "not kernel"],
         ]
         beside = [Beside(line, stack.enter_context(tempfile.TemporaryFile())) for line in lines]

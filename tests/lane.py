@@ -6,12 +6,14 @@ in the group NAME of each hierarchy, and that is the root of its cgroup namespac
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.cgroups import Cgroup, Hierarchy
+from ch02_namespaces.cgroups import Cgroup, Hierarchy, hierarchies
 
+PREFIX = "suite-"  # and the pid of the suite whose lane it is
 LEAF = "leaf"
 
 
@@ -59,9 +61,23 @@ def show_own(hierarchy: Hierarchy) -> None:
 
 def remove(name: str) -> None:
     """Remove the groups of a lane that has ended, and those that engines have left below."""
-    for directory in (*Cgroup(name).directories(), *(f"{mountpoint}/{name}" for mountpoint in named())):
-        for path, _, _ in os.walk(directory, topdown=False):
+    for root in roots():
+        for path, _, _ in os.walk(f"{root}/{name}", topdown=False):
             os.rmdir(path)
+
+
+def remove_abandoned() -> None:
+    """Remove those of suites that were killed. Where somebody is still in one, it stays."""
+    names = {name for root in roots() for name in os.listdir(root) if name.startswith(PREFIX)}
+    for name in names:
+        if not os.path.exists(f"/proc/{name.removeprefix(PREFIX)}"):
+            with contextlib.suppress(OSError):
+                remove(name)
+
+
+def roots() -> list[str]:
+    """Where all hierarchies are mounted."""
+    return [*(hierarchy.mountpoint for hierarchy in hierarchies()), *named()]
 
 
 if __name__ == "__main__":

@@ -74,11 +74,12 @@ def test_orphan_in_a_session_of_its_own_is_caught_and_ended(host: Host) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_cgroup_is_caught_and_removed() -> None:
     before = leaks.snapshot()
-    group = Path(leaks.cgroup_roots()[0], "mydocker", "left-by-a-test")
+    group = Path(leaks.cgroup_roots()[0], "mydocker-leak-check", "left-by-a-test")
     group.mkdir(parents=True)
     assert leaks.new_since(before) == [f"cgroup: {group}"]
     leaks.clean_up(before)
     assert not group.exists()
+    group.parent.rmdir()
 
 
 @pytest.mark.usefixtures("impatient")

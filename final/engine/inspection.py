@@ -5,10 +5,9 @@ from __future__ import annotations
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
-from ch04_images.image_commands import for_each
 from ch05_lifecycle import store
 from ch06_network import network
-from final.images.commands import print_inspected
+from final.inspected import inspect_each
 from final.output import FORMAT
 
 TYPE_CHECKING = False
@@ -20,12 +19,7 @@ if TYPE_CHECKING:
 def inspect(options: Options) -> int:
     """`inspect`: what there is of these names or ids. What is found is shown, also if something else is not."""
     state.require_root()
-    found: list[dict[str, Any]] = []
-    try:
-        for_each(options.operands, lambda text: found.append(described(text, options.type, options.size)))
-    finally:
-        print_inspected(found, options.format)
-    return 0
+    return inspect_each(options.operands, lambda text: described(text, options.type, options.size), options.format)
 
 
 def described(text: str, kind: str | None, with_size: bool = False) -> dict[str, Any]:

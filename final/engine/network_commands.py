@@ -11,7 +11,6 @@ import sys
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
-from ch04_images.image_commands import for_each
 from ch05_lifecycle import names, store
 from ch06_network import endpoints, hosts_file, network, network_commands, wishes
 from ch06_network.network import Network
@@ -19,6 +18,7 @@ from ch06_network.network_commands import NETWORK_COMMANDS as EARLIER
 from final.engine import words
 from final.engine.options import label
 from final.engine.pruning import FORCE, filter_of, has_label
+from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
 
 TYPE_CHECKING = False
@@ -131,14 +131,7 @@ def inspect_networks(options: Options) -> int:
     state.require_root()
     if options.tree:
         return network_commands.inspect_networks(options)
-    from final.images.commands import print_inspected
-
-    found: list[dict[str, Any]] = []
-    try:
-        for_each(options.operands, lambda text: found.append(described(network.find(text))))
-    finally:
-        print_inspected(found, options.format)
-    return 0
+    return inspect_each(options.operands, lambda text: described(network.find(text)), options.format)
 
 
 def described(one: Network) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ch04_images.image_commands import for_each
 from final.engine import events, volumes, words
 from final.engine.options import key_value, label
 from final.engine.pruning import FORCE, filter_of, has_label
+from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
 
 TYPE_CHECKING = False
@@ -97,14 +98,7 @@ def passes(one: NamedVolume, text: str) -> bool:
 def inspect_volumes(options: Options) -> int:
     """`volume inspect`: all that is known of volumes."""
     state.require_root()
-    from final.images.commands import print_inspected
-
-    found: list[dict[str, Any]] = []
-    try:
-        for_each(options.operands, lambda text: found.append(described(volumes.find(text))))
-    finally:
-        print_inspected(found, options.format)
-    return 0
+    return inspect_each(options.operands, lambda text: described(volumes.find(text)), options.format)
 
 
 def described(one: NamedVolume) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from ch04_images import state
 from ch04_images.image_commands import for_each
 from final.images.archive_commands import COMMANDS as ARCHIVE_COMMANDS
 from final.images.registry_commands import COMMANDS as REGISTRY_COMMANDS
-from final.output import FORMAT, LIST_FORMAT, print_rows, without_controls
+from final.inspected import inspect_each
+from final.output import FORMAT, LIST_FORMAT, print_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 QUIET = Flag("-q", "--quiet", help="ids alone")
 NO_TRUNC = Flag("--no-trunc", help="all of each field")
@@ -122,26 +123,7 @@ def inspect_images(options: Options) -> int:
     from final.images import listing, store
 
     state.require_root()
-    found: list[dict[str, Any]] = []
-    try:
-        for_each(options.operands, lambda text: found.append(listing.inspected(store.find(text))))
-    finally:
-        print_inspected(found, options.format)
-    return 0
-
-
-def print_inspected(found: list[dict[str, Any]], format: str | None) -> None:
-    """What an `inspect` prints: a list in JSON, or a line each by a template. Raises EngineError."""
-    import json
-
-    from final.template import compile_template
-
-    if format and format != "json":
-        write = compile_template(format)
-        for one in found:
-            print(write(one))
-    else:
-        print(without_controls(json.dumps(found, indent=4 if not format else None, ensure_ascii=False)))
+    return inspect_each(options.operands, lambda text: listing.inspected(store.find(text)), options.format)
 
 
 def run_image_command(options: Options) -> int:
