@@ -9,6 +9,7 @@ from ch02_namespaces.errors import EngineError
 from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import store as containers
+from final.agreed import agreed
 from final.build import cache
 from final.engine import events
 from final.engine.options import key_value, label, one_of
@@ -119,7 +120,6 @@ def prune_cache(options: Options) -> int:
     """`builder prune`: forget all steps that have been done."""
     from final.engine.usage import tree_bytes
     from final.engine.words import print_reclaimed
-    from final.images.commands import agreed
 
     state.require_root()
     if not options.force and not agreed("This will remove all build cache."):

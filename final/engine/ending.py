@@ -13,6 +13,7 @@ from ch05_lifecycle.flags import signal_name
 from ch05_lifecycle.lifecycle_commands import TIME, stop_one
 from ch05_lifecycle.signals import parse_signal
 from ch06_network import network_commands
+from final.agreed import agreed
 from final.engine import volumes, words
 from final.engine.pausing import let_go_on
 from final.engine.pruning import FORCE, filter_of
@@ -120,8 +121,6 @@ def _volumes_of(stored: Stored) -> list[str]:
 
 def prune_containers(options: Options) -> int:
     """`container prune`: remove all that do not run."""
-    from final.images.commands import agreed
-
     state.require_root()
     if not options.force and not agreed("This will remove all stopped containers."):
         return 0

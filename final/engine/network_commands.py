@@ -15,6 +15,7 @@ from ch05_lifecycle import names, store
 from ch06_network import endpoints, hosts_file, network, network_commands, wishes
 from ch06_network.network import Network
 from ch06_network.network_commands import NETWORK_COMMANDS as EARLIER
+from final.agreed import agreed
 from final.engine import words
 from final.engine.options import label
 from final.engine.pruning import FORCE, filter_of, has_label
@@ -194,8 +195,6 @@ def remove_networks(options: Options) -> int:
 
 def prune_networks(options: Options) -> int:
     """`network prune`: remove all networks that no container wants to be in."""
-    from final.images.commands import agreed
-
     state.require_root()
     if not options.force and not agreed("This will remove all custom networks not used by at least one container."):
         return 0

@@ -9,6 +9,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.syscalls import in_user_namespace
 from ch04_images import images, state
 from ch05_lifecycle import store
+from final.agreed import agreed
 from final.engine import ending, event_commands, volume_commands, volumes, words
 from final.engine.container_list import LIVE, looked_at
 from final.engine.pruning import FORCE, filter_of
@@ -201,7 +202,6 @@ def prune_everything(options: Options) -> int:
     """`system prune`: containers that do not run, networks and images that nobody needs, and volumes if asked for."""
     from final.build import cache
     from final.engine import network_commands
-    from final.images.commands import agreed
     from final.images.removal import prune as prune_images
 
     state.require_root()

@@ -6,6 +6,7 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch04_images.image_commands import for_each
+from final.agreed import agreed
 from final.engine import events, volumes, words
 from final.engine.options import key_value, label
 from final.engine.pruning import FORCE, filter_of, has_label
@@ -129,8 +130,6 @@ def remove_volumes(options: Options) -> int:
 
 def prune_volumes(options: Options) -> int:
     """`volume prune`: remove those that no container has, and that nobody has named; with -a also the others."""
-    from final.images.commands import agreed
-
     state.require_root()
     what = "all local volumes" if options.all else "anonymous local volumes"
     if not options.force and not agreed(f"This will remove {what} not used by at least one container."):

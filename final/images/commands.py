@@ -6,14 +6,11 @@ from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch04_images.image_commands import for_each
+from final.agreed import agreed
 from final.images.archive_commands import COMMANDS as ARCHIVE_COMMANDS
 from final.images.registry_commands import COMMANDS as REGISTRY_COMMANDS
 from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, print_rows
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
 QUIET = Flag("-q", "--quiet", help="ids alone")
 NO_TRUNC = Flag("--no-trunc", help="all of each field")
@@ -92,15 +89,6 @@ def _used_bytes() -> int:
 
     found = os.statvfs(state.make_place("images"))
     return found.f_bfree * found.f_frsize
-
-
-def agreed(warning: str) -> bool:
-    """Ask the user; anything but yes is no."""
-    print(f"WARNING! {warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
-    try:
-        return input().strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def show_history(options: Options) -> int:
