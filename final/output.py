@@ -40,6 +40,16 @@ def print_rows(
         _print_by_template(rows, headers, format)
 
 
+def print_one(found: Mapping[str, Any], format: str) -> int:
+    """Print one thing as JSON or by a Go template; 0, the exit code. Raises EngineError for a template that is none."""
+    import json
+
+    from final.template import render
+
+    print(json.dumps(found) if format == "json" else render(format, found))
+    return 0
+
+
 def _print_by_template(rows: Sequence[Mapping[str, Any]], headers: Mapping[str, str], format: str) -> None:
     from final.template import compile_template
 

@@ -9,20 +9,18 @@ from ch02_namespaces.syscalls import SIGKILL
 from ch04_images import state
 from ch04_images.image_commands import for_each
 from ch05_lifecycle import lifecycle_commands, process, store
-from ch05_lifecycle.flags import signal_name
 from ch05_lifecycle.lifecycle_commands import TIME, stop_one
 from ch05_lifecycle.signals import parse_signal
 from ch06_network import network_commands
 from final.agreed import agreed
 from final.engine import volumes, words
+from final.engine.options import SIGNAL
 from final.engine.pausing import let_go_on
 from final.engine.pruning import FORCE, filter_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ch05_lifecycle.store import Stored
-
-SIGNAL = Flag("-s", "--signal", value="SIGNAL", convert=signal_name, help="what asks it (default: its stop signal)")
 
 
 def stop_containers(options: Options) -> int:

@@ -12,7 +12,7 @@ import fcntl
 import os
 
 from ch02_namespaces import cgroups, syscalls
-from ch02_namespaces.command_line import Options
+from ch02_namespaces.command_line import CliCommand, Options
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import locked
 from ch03_run.command import Command, environment
@@ -34,6 +34,7 @@ from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
 from final.engine import defaults, document, health_check, mounts, special_parts, user_ranges, volumes, words
 from final.engine.image_user import ImageUser
+from final.engine.options import SIGNAL
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
 from final.runtime.runtime import FullRuntime
@@ -59,6 +60,13 @@ class FullLifecycle(NetworkedLifecycle):
         super().__init__(flags)
         self._volumes: list[str] = []
         """Those of the container that is being made."""
+
+    def commands(self) -> dict[str, CliCommand]:
+        """For the command line."""
+        known = super().commands()
+        restart = known["restart"]
+        more = CliCommand(restart.summary, [*restart.flags, SIGNAL], restart.operands, self.restart)
+        return {**known, "restart": more}
 
     def check(self, options: Options) -> None:
         """Raise EngineError for flags that contradict each other."""
@@ -140,12 +148,14 @@ class FullLifecycle(NetworkedLifecycle):
             raise
 
     def restart(self, options: Options) -> int:
-        """`restart`, also of one that is paused."""
-        from final.engine.pausing import let_go_on
+        """`restart`, also of one that is paused, or by another signal."""
+        from final.engine.ending import end
 
         for text in options.operands:
             try:
-                let_go_on(store.find(text))
+                stored = store.find(text)
+                if not stored.settings["remove"]:
+                    end(stored, options.time, options.signal)
             except EngineError:  # what is wrong with it is told below
                 continue
         return super().restart(options)

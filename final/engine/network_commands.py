@@ -107,7 +107,7 @@ def passes(one: Network, text: str) -> bool:
     """Whether `--filter KEY=VALUE`, one of FILTERS, lets a network through."""
     key, _, value = text.partition("=")
     if key == "dangling":
-        return (one.name in _wanted()) != (value.lower() in ("true", "1"))
+        return (one.name in {network.DEFAULT, *_wanted()}) != (value.lower() in ("true", "1"))
     if key == "id":
         return one.id.startswith(value)
     if key == "label":
@@ -205,9 +205,10 @@ def prune_networks(options: Options) -> int:
 
 
 def prune(filters: list[str]) -> list[str]:
-    """Remove those that no container wants to be in and that filters let through; their names. Raises EngineError."""
+    """Remove those that no container wants to be in and that filters let through, but never the default one; their
+    names. Raises EngineError."""
     lets_through = filter_of(filters)
-    return network_commands.prune(lambda one: lets_through(labels_of(one), one.created))
+    return network_commands.prune(lambda one: one.name != network.DEFAULT and lets_through(labels_of(one), one.created))
 
 
 def extended(name: str, execute: Callable[[Options], int], *flags: Flag) -> CliCommand:

@@ -8,6 +8,7 @@ from ch02_namespaces.command_line import Flag, whole_number
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import parse_size
 from ch05_lifecycle.environment_file import environment_file
+from ch05_lifecycle.flags import signal_name
 from ch05_lifecycle.lifecycle_commands import grace
 from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
 from final.engine import health_check, mounts
@@ -191,6 +192,8 @@ def log_option(text: str) -> list[object]:
     raise EngineError(repr(text), "it is not known", "max-size=10m, max-file=3, labels=NAME,…, env=NAME,…")
 
 
+SIGNAL = Flag("-s", "--signal", value="SIGNAL", convert=signal_name, help="what asks it (default: its stop signal)")
+"""Of `stop` and `restart`."""
 CREATE_FLAGS = [
     *[flag for flag in NETWORK_FLAGS if flag.option not in ("volume",)],
     Flag(

@@ -10,12 +10,12 @@ from ch02_namespaces.syscalls import in_user_namespace
 from ch04_images import images, state
 from ch05_lifecycle import store
 from final.agreed import agreed
-from final.engine import ending, event_commands, volume_commands, volumes, words
+from final.engine import disk_usage, ending, event_commands, volume_commands, words
 from final.engine.container_list import LIVE, looked_at
 from final.engine.pruning import FORCE, filter_of
-from final.engine.usage import layer_bytes, tree_bytes
+from final.engine.usage import tree_bytes
 from final.images.store import is_step
-from final.output import FORMAT, LIST_FORMAT, print_rows
+from final.output import FORMAT, print_one
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 API = "1.43"
 """The version of Docker's API whose shapes the lists and documents here have."""
-USAGE = {
-    "Type": "TYPE",
-    "TotalCount": "TOTAL",
-    "Active": "ACTIVE",
-    "Size": "SIZE",
-    "Reclaimable": "RECLAIMABLE",
-}
 
 
 # ---------------------------------------------------------------- version and info
@@ -39,7 +32,7 @@ def show_version(options: Options) -> int:
     """`version`: there is no daemon, so client and server are the same program."""
     found = version()
     if options.format:
-        return _print_one(found, options.format)
+        return print_one(found, options.format)
     for part, known in (("Client", found["Client"]), ("Server", found["Server"])):
         print(f"{part}:")
         for name, value in known.items():
@@ -78,19 +71,10 @@ def show_info(options: Options) -> int:
     state.require_root()
     found = info()
     if options.format:
-        return _print_one(found, options.format)
+        return print_one(found, options.format)
     for name, value in found.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
         print(f"{name}: {shown}")
-    return 0
-
-
-def _print_one(found: dict[str, Any], format: str) -> int:
-    import json
-
-    from final.template import render
-
-    print(json.dumps(found) if format == "json" else render(format, found))
     return 0
 
 
@@ -144,58 +128,7 @@ def _system() -> str:
         return "Linux"
 
 
-# ---------------------------------------------------------------- what it takes on disk
-
-
-def show_usage(options: Options) -> int:
-    """`system df`: how much room things take, and how much `prune` would give back."""
-    state.require_root()
-    print_rows([_images(), _containers(), _volumes(), _build_cache()], USAGE, list(USAGE), options.format)
-    return 0
-
-
-def _row(kind: str, total: int, active: int, size: int, unused: int) -> dict[str, Any]:
-    from final.images.listing import decimal_size
-
-    share = f" ({round(unused / size * 100)}%)" if size else ""
-    return {
-        "Type": kind,
-        "TotalCount": str(total),
-        "Active": str(active),
-        "Size": decimal_size(size),
-        "Reclaimable": f"{decimal_size(unused)}{share}",
-    }
-
-
-def _images() -> dict[str, Any]:
-    known = {tuple(image.layers) for image in images.every() if not is_step(image)}
-    used = {tuple(stored.record.layers) for stored in store.every()}
-    sizes = {layer: tree_bytes(images.layer_directory(layer)) for layers in known for layer in layers}
-    needed = {layer for layers in used for layer in layers}
-    unused = sum(size for layer, size in sizes.items() if layer not in needed)
-    return _row("Images", len(known), len(known & used), sum(sizes.values()), unused)
-
-
-def _containers() -> dict[str, Any]:
-    sizes = [(one.state in LIVE, layer_bytes(one.stored)) for one in looked_at()]
-    unused = sum(size for lives, size in sizes if not lives)
-    return _row("Containers", len(sizes), sum(lives for lives, _ in sizes), sum(size for _, size in sizes), unused)
-
-
-def _volumes() -> dict[str, Any]:
-    used = {name for stored in store.every() for name in volumes.of(stored)}
-    sizes = {one.name: tree_bytes(one.path) for one in volumes.every()}
-    unused = sum(size for name, size in sizes.items() if name not in used)
-    return _row("Local Volumes", len(sizes), len(used & set(sizes)), sum(sizes.values()), unused)
-
-
-def _build_cache() -> dict[str, Any]:
-    """Steps of builds; the layers that images have, too, are counted there."""
-    steps = [image for image in images.every() if is_step(image)]
-    others = {layer for image in images.every() if not is_step(image) for layer in image.layers}
-    own = {layer for step in steps for layer in step.layers} - others
-    size = sum(tree_bytes(images.layer_directory(layer)) for layer in own)
-    return _row("Build Cache", len(steps), 0, size, size)
+# ---------------------------------------------------------------- prune
 
 
 def prune_everything(options: Options) -> int:
@@ -237,7 +170,7 @@ def _layers_bytes() -> int:
 VERSION_COMMAND = CliCommand("Show the versions of the engine and its parts.", [FORMAT], "", show_version)
 INFO = CliCommand("Show what there is on this machine.", [FORMAT], "", show_info)
 SYSTEM_COMMANDS = {
-    "df": CliCommand("Show how much room images, containers and volumes take.", [LIST_FORMAT], "", show_usage),
+    "df": disk_usage.COMMAND,
     "info": INFO,
     "events": event_commands.COMMANDS["events"],
     "prune": CliCommand(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ch06_network.network import DEFAULT
 from tests.ch05_lifecycle.conftest import Keeper
 from tests.support.hosts import REPOSITORY, Host, Result, Word, read_line
 from tests.support.processes import is_alive
@@ -130,9 +131,14 @@ class NetKeeper(Keeper):
         return found
 
     def prune(self) -> list[str]:
-        """`network prune`; the names."""
-        words = ["-f"] if self.engine.is_full else []
-        return [line for line in self.raw("network", "prune", *words).text.splitlines() if not line.endswith(":")]
+        """`network prune`, and the default network, which the full engine's leaves; the names."""
+        if not self.engine.is_full:
+            return self.raw("network", "prune").text.splitlines()
+        removed = [line for line in self.raw("network", "prune", "-f").text.splitlines() if not line.endswith(":")]
+        assert DEFAULT not in removed
+        if DEFAULT in self.raw("network", "ls", "--format", "{{.Name}}").text.splitlines():
+            removed.append(self.raw("network", "rm", DEFAULT).text)
+        return sorted(removed)
 
     def in_its_network(self, container: str, words: Sequence[Word], **options: Any) -> subprocess.Popen[bytes]:
         """Start a program of the host in the network namespace of a container."""

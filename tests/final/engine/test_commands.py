@@ -52,6 +52,20 @@ def test_a_paused_container_can_be_ended(box: Box, words: list[str]) -> None:
     assert box("ps", "-a", "--format", "{{.State}}") == expected
 
 
+def test_restart_by_another_signal(box: Box) -> None:
+    script = "trap 'echo hup; exit 5' HUP; trap 'echo term; exit 6' TERM; echo up; while :; do sleep 0.01; done"
+    box.sh(script, "--name", "one", "--net", "none")
+    for word in ("HUP", "SIGTERM"):
+        eventually(lambda: box.lines("logs", "-n", "1", "one") == ["up"], "it catches signals")
+        assert box("restart", "-s", word, "-t", "30", "one") == "one"
+    eventually(lambda: box.lines("logs", "one") == ["up", "hup", "up", "term", "up"], "both have come")
+    box("stop", "--signal", "HUP", "one")
+    assert box.show("one", "{{.State.ExitCode}}") == "5"
+    told = box.lines("events", "--since", "0", "--until", "0s", "--format", "{{.Action}}")
+    assert told == ["create", "start", *2 * ["kill", "die", "stop", "start", "restart"], "kill", "die", "stop"]
+    fails(box.raw("restart", "-s", "nosuch", "one"), ENGINE_FAILED, "nosuch")
+
+
 def test_update(box: Box) -> None:
     id = box.sleeper("one", "-m", "64m")
     wanted = ["-m", "96m", "--pids-limit", "50", "--cpu-shares", "512", "--restart", "on-failure:3"]

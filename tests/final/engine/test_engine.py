@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,33 @@ def test_system_df_and_prune(box: Box) -> None:
     box("rm", "-f", "up", "wants-it")
     assert "Deleted Images:" in box("system", "prune", "-a", "-f")
     assert box("images", "-q") == ""
+
+
+def test_system_df_one_by_one(box: Box, tmp_path: Path) -> None:
+    box.sh("head -c 100000 /dev/zero > /big; head -c 3000 /dev/zero > /v/x", "--name", "one", "-v", "data:/v")
+    box.has_ended("one")
+    box("commit", "one", "child")
+    box("create", "--name", "two", "-v", "data:/v", "child")
+    (tmp_path / "Dockerfile").write_text("FROM child\nRUN echo x > /made\n")
+    box("build", "--network", "none", "-t", "built", str(tmp_path))
+    found = json.loads(box("system", "df", "-v", "--format", "json"))
+    sizes = {one["Repository"]: (one["SharedSize"], one["UniqueSize"], one["Containers"]) for one in found["Images"]}
+    assert sizes == {
+        "busybox": (next(one["Size"] for one in found["Images"] if one["Repository"] == "busybox"), "0B", "1"),
+        "child": (next(one["Size"] for one in found["Images"] if one["Repository"] == "child"), "0B", "1"),
+        "built": (sizes["child"][0], "2B", "0"),
+    }
+    assert box("system", "df", "-v", "--format", "{{len .Images}} {{(index .Volumes 0).Name}}") == "3 data"
+    written = {one["Names"]: (one["Size"], one["LocalVolumes"]) for one in found["Containers"]}
+    assert written == {"one": ("100kB", "1"), "two": ("0B", "1")}
+    assert found["Volumes"] == [{"Name": "data", "Links": "2", "Size": "3kB"}]
+    assert [(step["Size"], step["Shared"]) for step in found["BuildCache"]] == [("2B", "true")]
+    shown = box("system", "df", "-v")
+    titles = ["Images", "Containers", "Local Volumes"]
+    assert [line for line in shown.splitlines() if line.endswith(":")] == [f"{title} space usage:" for title in titles]
+    assert "Build cache usage: 0B" in shown and "SHARED SIZE" in shown and "VOLUME NAME  LINKS  SIZE" in shown
+    fails(box.raw("system", "df", "-v", "--format", "{{.Nosuch}}"), ENGINE_FAILED, "Nosuch")
+    box("builder", "prune", "-f")
 
 
 def complete(box: Box, *words: str) -> list[str]:

@@ -80,6 +80,16 @@ def test_rm_and_prune(box: Box) -> None:
     fails(box.raw("network", "prune", "-f", "--filter", "nosuch=1"), ENGINE_FAILED, "nosuch")
 
 
+def test_the_default_network_stays(box: Box) -> None:
+    assert box("run", "--rm", "busybox", "true") == ""
+    box.network("other")
+    assert box("network", "ls", "-f", "dangling=true", "--format", "{{.Name}}") == "other"
+    assert box.lines("network", "prune", "-f") == ["Deleted Networks:", "other"]
+    box.network("other")
+    assert "Deleted Networks:\nother\n\n" in box("system", "prune", "-f")
+    assert box("network", "ls", "--format", "{{.Name}}") == "bridge"
+
+
 def test_connect_and_ports(box: Box) -> None:
     box.network("one")
     box.box("it", "-p", "8080:80", "-p", "127.0.0.1:5353:53/udp")
