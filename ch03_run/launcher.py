@@ -2,16 +2,28 @@
 
 A program that pip makes starts 8 ms later: it lets `site` look through site-packages and imports `re`. Ours runs
 isolated (-I): as root, it must not import modules from wherever its caller's environment says. And it has the name
-that ps(1) shows from itself: the kernel takes it from the file that is executed, and that may be Python's (sealed.py).
+that ps(1) shows from itself: the kernel takes it from the file that is executed, and that is Python's.
+
+To the shell, its first lines are commands that end with `exec`; to Python they are a string. They choose the Python: a
+view of it that containers cannot write to, if one is there (chapter 4's kept_view.py).
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import sysconfig
 
-PROGRAM = """#!{python} -IS
+VIEWS = "/run/mydocker/views"
+"""Read-only views of interpreters, each at this path and its own."""
+
+PROGRAM = """#!/bin/sh
+''':'
+python={python}
+[ "{views}$python" -ef "$python" ] && python="{views}$python"
+exec "$python" -IS "$0" "$@"
+'''
 import sys
 
 with open("/proc/self/comm", "w") as name:
@@ -26,7 +38,8 @@ def write_launcher(package: str, file: str) -> None:
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     text = PROGRAM.format(
         # not by way of the environment, which would take Python a millisecond to find out about
-        python=os.path.realpath(sys.executable),
+        python=shlex.quote(os.path.realpath(sys.executable)),
+        views=VIEWS,
         name=os.path.basename(file),
         root=root,
         packages=sysconfig.get_path("purelib"),

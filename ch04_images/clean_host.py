@@ -7,11 +7,12 @@ import sys
 
 from ch03_run.clean_host import clean, remove_groups, unmount_unions
 from ch04_images import containers, images, state
+from ch04_images.kept_view import remove_kept
 
 
 def main() -> int:
     """Clean up and print what was removed; the exit code."""
-    return clean(remove_groups, unmount_unions, remove_state)
+    return clean(remove_groups, unmount_unions, remove_state, remove_kept)
 
 
 def remove_state() -> list[str]:

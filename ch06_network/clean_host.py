@@ -6,12 +6,13 @@ import sys
 
 from ch03_run.clean_host import clean, remove_groups, unmount_unions
 from ch04_images.clean_host import remove_state
+from ch04_images.kept_view import remove_kept
 from ch06_network import endpoints, network
 
 
 def main() -> int:
     """Clean up and print what was removed; the exit code."""
-    return clean(remove_groups, unmount_unions, remove_state, remove_endpoints)
+    return clean(remove_groups, unmount_unions, remove_state, remove_endpoints, remove_kept)
 
 
 def remove_endpoints() -> list[str]:

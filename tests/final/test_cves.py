@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from ch03_run.launcher import VIEWS
 from ch04_images import busybox
 from tests.ch07_practice.bundles import Change, Runtime
 from tests.support import processes
@@ -205,8 +206,9 @@ class TestProgramThatEnters:
         attacked.resists()
         runtime.remove_all()
 
-    def test_cve_2019_5736_of_the_chapters_engine(self, host: Host, tmp_path: Path) -> None:
-        """The same for `mydocker exec`."""
+    @pytest.mark.parametrize("view_stays", [False, True], ids=["once", "stays"])
+    def test_cve_2019_5736_of_the_chapters_engine(self, host: Host, tmp_path: Path, view_stays: bool) -> None:
+        """The same for `mydocker exec`; the program runs from a view that stays (kept_view.py)."""
         attacked = Attacked(tmp_path)
         with state_root(host.root):
             busybox.make_image()
@@ -214,17 +216,28 @@ class TestProgramThatEnters:
         volumes = [f"{path}:{path}:ro" for path in attacked.shared]
         volumes += [f"{attacked.command}:/command:ro", f"{attacked.results}:/result"]
         flags = [word for volume in volumes for word in ("-v", volume)]
+        view = f"{VIEWS}{attacked.program}"
 
-        def mydocker(python: Path | str, *words: str) -> None:
-            assert host.run([str(python), "-m", "ch05_lifecycle", *words], cwd=REPOSITORY).code == 0
+        def mydocker(start: list[str], *words: str) -> None:
+            assert host.run([*start, *words], cwd=REPOSITORY).code == 0
 
+        module = ["-m", "ch05_lifecycle"]
         run = ["run", "-d", "--name", "box", "-e", attacked.home, *flags, "busybox", "sleep", "1000"]
-        mydocker(sys.executable, *run)
+        mydocker([sys.executable, *module], *run)
         try:
-            mydocker(attacked.program, "exec", "-d", "box", "/command")
+            start = [str(attacked.program), *module]
+            if view_stays:
+                start = [str(tmp_path / "mydocker")]
+                mydocker([str(attacked.program), "-m", "ch03_run.launcher", "ch05_lifecycle", *start])
+                mydocker(start, "exec", "box", "true")
+                assert os.path.samefile(view, attacked.program)
+            mydocker(start, "exec", "-d", "box", "/command")
             attacked.resists()
         finally:
-            mydocker(sys.executable, "rm", "-f", "box")
+            mydocker([sys.executable, *module], "rm", "-f", "box")
+            if view_stays:
+                subprocess.run(["umount", view], check=True)
+                shutil.rmtree(f"{VIEWS}{tmp_path}")
 
     @pytest.mark.parametrize("module", ["ch05_lifecycle", "final"])
     @pytest.mark.parametrize("words", ["run -d {} busybox {}", "start {}", "restart -t 0 {}", "exec -d {} {}"])

@@ -16,6 +16,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from ch03_run.launcher import VIEWS
 from tests.support import processes
 from tests.support.polling import becomes
 
@@ -58,7 +59,7 @@ def snapshot() -> Snapshot:
         "network namespace": _entries("/run/netns"),
         "nft rule": _nft_rules(),
         "descriptor": _descriptors(),
-        "file": {str(path) for directory in STATE_DIRECTORIES for path in Path(directory).rglob("*")},
+        "file": {path for directory in STATE_DIRECTORIES for path in _files(directory)},
     }
 
 
@@ -138,7 +139,12 @@ def _is_locked(directory: str, locks: set[tuple[int, int, int]]) -> bool:
 
 def _mounts() -> set[str]:
     lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    return {" ".join(line.split()[3:]) for line in lines}
+    return {" ".join(line.split()[3:]) for line in lines if not line.split()[4].startswith(f"{VIEWS}/")}
+
+
+def _files(directory: str) -> set[str]:
+    """All that is below, but for what programs keep until the next boot (ch04_images/kept_view.py)."""
+    return {path for path in map(str, Path(directory).rglob("*")) if not f"{path}/".startswith(f"{VIEWS}/")}
 
 
 def _processes() -> set[str]:

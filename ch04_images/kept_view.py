@@ -1,0 +1,60 @@
+"""A read-only view of the interpreter that stays, so that `mydocker` need not start twice. Book section 4.1.2.
+
+The first command that enters a container leaves its view (sealed.py) below /run/mydocker/views, until the machine is
+booted again or `make clean-host` takes it away. It has the form of a virtual environment whose Python is not a link,
+but a mount; `pyvenv.cfg` leads to the library. The launcher (ch03_run/launcher.py) starts from it if it is the same
+file as the Python that the program was made for: after an upgrade it is not, and is replaced.
+
+Sources: move_mount(2), the documentation of Python's `sys.path` initialization.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from ch02_namespaces import syscalls
+from ch02_namespaces.locks import locked
+from ch03_run.launcher import VIEWS
+
+EXE = "/proc/self/exe"
+
+
+def keep(view: int) -> None:
+    """Attach the view of the interpreter that runs now. Where nobody can write to /run, nothing is kept.
+
+    Raises SyscallError, OSError.
+    """
+    python = os.readlink(EXE)
+    place = f"{VIEWS}{python}"
+    if not os.access(os.path.dirname(os.path.dirname(VIEWS)), os.W_OK) or not os.path.exists(python):
+        return
+    os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+    with locked(VIEWS, fcntl.LOCK_EX):
+        if place in kept():
+            if os.path.samefile(place, python):  # another command was first
+                return
+            syscalls.umount(place, syscalls.MNT_DETACH)
+        with open(f"{os.path.dirname(place)}/pyvenv.cfg", "w") as configuration:
+            configuration.write(f"home = {os.path.dirname(python)}\n")
+        target = os.open(place, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o755)
+        try:
+            syscalls.move_mount(view, target)
+        finally:
+            os.close(target)
+
+
+def kept() -> list[str]:
+    """Where views are mounted. What other mounts hide is not there: below a view, the file is empty."""
+    lines = syscalls.read_file("/proc/self/mountinfo").splitlines()
+    places = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
+    views = [place for place in places if place.startswith(f"{VIEWS}/")]
+    return [view for view in views if os.path.exists(view) and os.path.getsize(view)]
+
+
+def remove_kept() -> list[str]:
+    """For `make clean-host`: whoever runs from a view goes on with it."""
+    removed = kept()
+    for place in removed:
+        syscalls.umount(place, syscalls.MNT_DETACH)
+    return removed
