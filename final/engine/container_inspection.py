@@ -158,6 +158,8 @@ def _host_config(stored: Stored, options: dict[str, Any]) -> dict[str, Any]:
         "CapAdd": options.get("cap_add") or None,
         "CapDrop": options.get("cap_drop") or None,
         "Dns": options.get("dns") or [],
+        "DnsSearch": options.get("dns_search") or [],
+        "DnsOptions": options.get("dns_option") or [],
         "ExtraHosts": options.get("add_host") or None,
         "Devices": [
             {"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": access}

@@ -25,15 +25,28 @@ from ch04_images.volumes import Sources
 from ch05_lifecycle import store
 from ch05_lifecycle.init import INIT, INIT_INSIDE, check_init
 from ch05_lifecycle.lifecycle import KeptDirectory
+from ch06_network import wishes
 from ch06_network.lifecycle import NetworkedLifecycle, network_parts
+from ch06_network.plug import NetworkFiles
 from ch07_practice.oci import bundle as bundles
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.namespaces import Namespaces
 from ch07_practice.oci.process import Findable
 from ch07_practice.oci.root import BindRoot
 from ch07_practice.oci.state import Kept
-from final.engine import defaults, document, health_check, mounts, special_parts, user_ranges, volumes, words
+from final.engine import (
+    defaults,
+    document,
+    health_check,
+    mounts,
+    name_files,
+    special_parts,
+    user_ranges,
+    volumes,
+    words,
+)
 from final.engine.image_user import ImageUser
+from final.engine.name_files import NameFiles
 from final.engine.options import SIGNAL
 from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.runtime.capabilities import Credentials
@@ -82,6 +95,7 @@ class FullLifecycle(NetworkedLifecycle):
             from final.engine.rootless import settle
 
             settle(options)
+        name_files.check(options)
         health_check.check(options)
         user_ranges.check(options)
 
@@ -259,6 +273,8 @@ def labels_of(options: Options) -> dict[str, str]:
 def network_of(stored: Stored, options: Options) -> list[Part]:
     """The parts of chapter 6; the new namespace itself is in the document."""
     parts = [part for part in network_parts(stored, options) if not part.clone_flags]
+    is_host = wishes.mode_of(stored)[0] == "host"
+    parts = [NameFiles(stored, options, is_host) if isinstance(part, NetworkFiles) else part for part in parts]
     if not syscalls.in_user_namespace():
         return parts
     from final.engine.rootless_network import rootless

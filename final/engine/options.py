@@ -11,7 +11,7 @@ from ch05_lifecycle.environment_file import environment_file
 from ch05_lifecycle.flags import signal_name
 from ch05_lifecycle.lifecycle_commands import grace
 from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
-from final.engine import health_check, mounts
+from final.engine import health_check, mounts, name_files
 from final.runtime.capabilities import NUMBERS as CAPABILITIES
 from final.runtime.rlimits import NAMES as RLIMITS
 
@@ -195,7 +195,8 @@ def log_option(text: str) -> list[object]:
 SIGNAL = Flag("-s", "--signal", value="SIGNAL", convert=signal_name, help="what asks it (default: its stop signal)")
 """Of `stop` and `restart`."""
 CREATE_FLAGS = [
-    *[flag for flag in NETWORK_FLAGS if flag.option not in ("volume",)],
+    *[flag for flag in NETWORK_FLAGS if flag.option not in ("volume", "add_host")],
+    *name_files.FLAGS,
     Flag(
         "-v", "--volume", value="SOURCE:TARGET[:ro]", convert=mounts.volume, many=True, help="a directory, or a volume"
     ),
