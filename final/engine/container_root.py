@@ -172,7 +172,14 @@ class _Mounted(Root):
         source = os.path.join(directory, mount["source"])
         if mount["type"] == mounts.TMPFS or not os.path.exists(source):
             return
-        tree = syscalls.open_tree(source)
+        if "subpath" in mount:
+            from final.engine import sub_paths
+
+            tree = sub_paths.tree_of(mount)
+        else:
+            tree = syscalls.open_tree(source)
+        if tree < 0:
+            return
         try:
             if mount["read_only"]:
                 syscalls.mount_setattr(tree, syscalls.MOUNT_ATTR_RDONLY, syscalls.MS_PRIVATE)

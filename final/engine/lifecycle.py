@@ -43,27 +43,24 @@ from final.engine import (
     special_parts,
     user_ranges,
     volumes,
-    words,
 )
+from final.engine.id_file import forget_id, write_id
 from final.engine.image_user import ImageUser
 from final.engine.name_files import NameFiles
 from final.engine.options import SIGNAL
 from final.engine.part_list import insert_after, insert_before, one_of, replace
+from final.engine.wanted_mounts import mounts_of
 from final.runtime.capabilities import Credentials
 from final.runtime.runtime import FullRuntime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
     from ch02_namespaces.command_line import Flag
     from ch04_images.images import Image
     from ch05_lifecycle.store import Stored
     from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
-
-
-ID_LENGTH = 64
 
 
 class FullLifecycle(NetworkedLifecycle):
@@ -238,31 +235,12 @@ class FullLifecycle(NetworkedLifecycle):
         bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
         union: list[Part] = [directory, Sources(bound), MountNamespace(), special_parts.union(stored, directory)]
         described = bundle.config["process"]
+        special_parts.find_sub_paths(stored, parts, bundle, namespaces)
         insert_before(parts, BindRoot, union)
         insert_after(parts, Namespaces, network_of(stored, options))
         replace(parts, Credentials, user_of(stored, options, described))
         parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
         return [*parts, *special_parts.monitor(stored), DieWithEngine()]
-
-
-def write_id(path: str, id: str) -> None:
-    """Write the id of a container into a new file: --cidfile. Raises EngineError."""
-    try:
-        with open(path, "x") as file:
-            file.write(id)
-    except OSError as error:
-        raise EngineError(f"--cidfile {path}", str(error.strerror)) from None
-
-
-def forget_id(path: str) -> None:
-    """Remove what write_id() has written, if the container is not there."""
-    try:
-        with open(path) as file:
-            id = file.read(100)
-    except OSError:  # it was never written
-        return
-    if len(id) == ID_LENGTH and id.isalnum() and not os.path.exists(state.place("containers", id)):
-        os.unlink(path)
 
 
 def labels_of(options: Options) -> dict[str, str]:
@@ -286,46 +264,3 @@ def user_of(stored: Stored, options: Options, described: Node) -> ImageUser:
     """Who the command is."""
     settings = stored.settings
     return ImageUser(described, settings["user"] or "0", options.group_add, settings.get("sets_home", True))
-
-
-def mounts_of(image: Image, options: Options) -> list[dict[str, Any]]:
-    """All that the user and the image want mounted, with volumes found or made. Raises EngineError."""
-    wanted = [*options.volume, *options.mount, *options.tmpfs]
-    targets = [mount["target"] for mount in wanted]
-    shared = [mount for container, mode in options.volumes_from for mount in mounts_from(container, mode)]
-    wanted += [mount for mount in shared if mount["target"] not in targets]
-    targets = [mount["target"] for mount in wanted]
-    wanted += [
-        mounts.entry(mounts.VOLUME, "", target, [])
-        for target in image.config.get("Volumes") or {}
-        if os.path.normpath(target) not in targets
-    ]
-    return [with_source(mount, f"volumes/{number}" if options.rm else "") for number, mount in enumerate(wanted)]
-
-
-def mounts_from(container: str, mode: str) -> list[dict[str, Any]]:
-    """What --volumes-from brings: the volumes and directories of another container. Raises EngineError."""
-    stored = store.find(container)
-    found = [mount for mount in words.mounts_of(stored.settings) if mount["type"] != mounts.TMPFS]
-    return [
-        {
-            **mount,
-            "type": mounts.VOLUME if mount.get("name") else mounts.BIND,
-            "source": mount.get("name") or os.path.join(stored.record.path(), mount["source"]),
-            "read_only": mount["read_only"] or mode == "ro",
-        }
-        for mount in found
-    ]
-
-
-def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:
-    """A volume with its name and its directory.
-
-    own: where a volume without a name is in the container's directory, if it is to go with the container.
-    """
-    if mount["type"] == mounts.VOLUME and own and not mount["source"]:
-        return {**mount, "source": own}
-    if mount["type"] == mounts.VOLUME:
-        volume = volumes.create(mount["source"])
-        return {**mount, "name": volume.name, "source": volume.path}
-    return mount

@@ -1,6 +1,7 @@
 """-v, --mount and --tmpfs: what is mounted into a container besides its root. Docker's syntax; plain JSON comes out.
 
-{"type": "bind" | "volume" | "tmpfs", "source": path or name, "target": path, "read_only": bool, "options": [...]}
+{"type": "bind" | "volume" | "tmpfs", "source": path or name, "target": path, "read_only": bool, "options": [...],
+"subpath": path in a volume, if not all of it}
 """
 
 from __future__ import annotations
@@ -82,13 +83,25 @@ def mount(text: str) -> dict[str, Any]:
             raise EngineError(f"--mount {text}", f"there is no {source or 'source'}", "-v would make a directory")
         made = entry(BIND, os.path.abspath(source), target, options)
     elif kind == VOLUME:
-        options += ["nocopy"] if _is_on(said, "volume-nocopy") else []
+        subpath = _subpath(said.pop("volume-subpath", ""), source)
+        options += ["nocopy"] if _is_on(said, "volume-nocopy") or subpath else []
         made = entry(VOLUME, check_name(source) if source else "", target, options)
+        made |= {"subpath": subpath} if subpath else {}
     else:
         raise EngineError(f"--mount {text}", f"type {kind!r} is not known", "bind, volume or tmpfs")
     for key in said:
         raise EngineError(f"--mount {text}", f"{key!r} is not known for type {kind}")
     return made
+
+
+def _subpath(text: str, volume: str) -> str:
+    """A path in a volume; sub_paths.py looks whether it leads out by links."""
+    path = os.path.normpath(text) if text else ""
+    if path.startswith("/") or path.split("/")[0] == "..":
+        raise EngineError(f"volume-subpath={text}", "it is no path within the volume", "such as data/logs")
+    if path and not volume:
+        raise EngineError(f"volume-subpath={text}", "the volume has no name", "source=NAME")
+    return path
 
 
 def _is_on(said: dict[str, str], key: str) -> bool:
@@ -128,5 +141,5 @@ def described(mount: dict[str, Any], directory: str) -> dict[str, Any]:
         return {"destination": mount["target"], "type": "tmpfs", "source": "tmpfs", "options": options}
     passes = [option for option in mount["options"] if option in PROPAGATIONS] or ["rprivate"]
     options = ["rbind", *passes, "rro" if mount["read_only"] else "rw"]
-    source = os.path.join(directory, mount["source"])
+    source = os.path.join(directory, mount["source"], *([mount["subpath"]] if "subpath" in mount else []))
     return {"destination": mount["target"], "type": "bind", "source": source, "options": options}

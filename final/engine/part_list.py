@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from ch03_run.container import Part
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Kind = TypeVar("Kind", bound=Part)
+
 
 def insert_before(parts: list[Part], kind: type[Part], more: list[Part]) -> None:
     """Put parts in front of the one of this kind."""
@@ -22,9 +28,9 @@ def replace(parts: list[Part], kind: type[Part], one: Part) -> None:
     parts[position(parts, kind)] = one
 
 
-def one_of(parts: list[Part], kind: type[Part]) -> Part:
+def one_of(parts: list[Part], kind: type[Kind]) -> Kind:
     """The part of this kind."""
-    return parts[position(parts, kind)]
+    return next(part for part in parts if isinstance(part, kind))
 
 
 def position(parts: list[Part], kind: type[Part]) -> int:

@@ -8,13 +8,18 @@ from __future__ import annotations
 from ch03_run.container import Part
 from ch04_images.rootfs import DRIVERS
 from ch05_lifecycle.execute import JoinNamespaces
+from ch07_practice.oci.mounts import Sources
 from final.engine import health_check, user_ranges
+from final.engine.part_list import one_of, replace
+from final.runtime.mapped_mounts import MappedMounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ch05_lifecycle.lifecycle import KeptDirectory
     from ch05_lifecycle.store import Stored
     from ch05_lifecycle.streams import LoggedStreams
+    from ch07_practice.oci.bundle import Bundle
+    from ch07_practice.oci.namespaces import Namespaces
 
 
 def union(stored: Stored, directory: KeptDirectory) -> Part:
@@ -44,6 +49,15 @@ def join(stored: Stored) -> JoinNamespaces:
     from final.engine.mapped_users import JoinMapped
 
     return JoinMapped(stored)
+
+
+def find_sub_paths(stored: Stored, parts: list[Part], bundle: Bundle, own: Namespaces) -> None:
+    """If it wants but a part of a volume: among the runtime's parts, let the one that opens the sources find it."""
+    wanted = [mount for mount in stored.settings["mounts"] if "subpath" in mount]
+    if wanted:
+        from final.engine.sub_paths import SourcesWithSubPaths
+
+        replace(parts, Sources, SourcesWithSubPaths(bundle, one_of(parts, MappedMounts), own, wanted))
 
 
 def monitor(stored: Stored) -> list[Part]:

@@ -127,6 +127,45 @@ def test_volumes_of_another_container(box: Box, tmp_path: Path) -> None:
     fails(box.raw("run", "--volumes-from", "one:x", "busybox", "true"), ENGINE_FAILED, "one:x")
 
 
+def part(path: str, more: str = "") -> list[str]:
+    return ["--mount", f"type=volume,src=data,dst=/x,volume-subpath={path}{more}"]
+
+
+def test_a_part_of_a_volume(box: Box, tmp_path: Path) -> None:
+    box.once("mkdir -p /v/a/b; echo deep > /v/a/b/f; echo top > /v/f; ln -s /a/../../a/b /v/in", "-v", "data:/v")
+    assert box.once("cat /x/f; echo new > /x/g", *part("a/b")) == "deep"
+    assert box.once("cat /v/a/b/g", "-v", "data:/v") == "new"
+    assert box.once("cat /x", *part("./f")) == "top" and box.once("cat /x/a/b/f", *part(".")) == "deep"
+    assert box.once("ls /x; cat /x/f", *part("in")).split() == ["f", "g", "deep"]
+    assert box.once("(echo x > /x/new) 2>/dev/null || echo refused", *part("a/b", ",readonly")) == "refused"
+    assert box.once("cat /x/f; stat -c %u /x", "--userns", "auto", *part("a/b")).split() == ["deep", "0"]
+    box("create", "--name", "one", "--net", "none", *part("a/b"), "busybox", "cat", "/x/f")
+    assert box("cp", "one:/x/g", str(tmp_path / "g")) == "" and (tmp_path / "g").read_text() == "new\n"
+    assert box("start", "-a", "one") == "deep"
+    assert box.once("cat /x/f", "--volumes-from", "one") == "deep"
+    box.once("rm -r /v/a", "-v", "data:/v")
+    fails(box.raw("start", "one"), ENGINE_FAILED, "a/b", "data")
+    assert box("cp", "one:/etc/passwd", str(tmp_path / "passwd")) == ""
+
+
+def test_no_link_in_a_volume_leads_out(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    climb = "../" * 20 + str(tmp_path)
+    box.once(f"ln -s {tmp_path} /v/absolute; ln -s {climb} /v/climbs; ln -s /proc/self/root /v/proc", "-v", "data:/v")
+    for path in ("absolute", "climbs", "proc", "absolute/secret", "nosuch"):
+        for detach in ([], ["-d"]):
+            refused = box.raw("run", "--rm", *detach, "--net", "none", *part(path), "busybox", "ls", "/x")
+            fails(refused, ENGINE_FAILED, f"volume-subpath={path}", "data")
+    box.once(f"mkdir -p /v{tmp_path}; echo inner > /v{tmp_path}/secret", "-v", "data:/v")
+    assert box.once("cat /x/secret", *part("climbs")) == "inner"
+    for path in ("/a", "..", "../a", "a/../..", "a/../../b"):
+        fails(box.raw("create", *part(path), "busybox"), ENGINE_FAILED, f"volume-subpath={path}", "within the volume")
+    fails(box.raw("create", "--mount", "dst=/x,volume-subpath=a", "busybox"), ENGINE_FAILED, "volume-subpath=a")
+    fails(
+        box.raw("create", "--mount", "type=tmpfs,dst=/x,volume-subpath=a", "busybox"), ENGINE_FAILED, "volume-subpath"
+    )
+
+
 def test_volumes(box: Box) -> None:
     assert box("volume", "create", "--label", "kind=a", "--label", "x", "one") == "one"
     assert box("volume", "create", "one") == "one"
