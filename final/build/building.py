@@ -8,6 +8,7 @@ leaves what the next one goes on with, and nothing else.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 from ch02_namespaces.errors import EngineError, warn
@@ -16,9 +17,10 @@ from ch04_images.beneath import why
 from final.build import cache, configuration, steps
 from final.build.built import PROXIES, Built
 from final.build.configuration import NEVER_LATER
+from final.build.context import Files
 from final.build.dockerfile import BUILD_FAILED, DockerfileError, Instruction, parse
 from final.build.stages import SCRATCH, arguments_of
-from final.build.union import layer_of
+from final.build.union import Union, layer_of
 from final.build.words import raw_words
 from final.images import made_here, platform, store
 from final.images.addition import Addition, topmost
@@ -109,6 +111,21 @@ class Build:
         built.author = author if isinstance(author, str) else ""
         self.layers_of(built)
         return built
+
+    def files_of(self, stage: Stage, instruction: Instruction, name: str, stack: contextlib.ExitStack) -> Files:
+        """The files of a stage before this one or of an image, as long as the stack lasts; without a name, of the
+        context. Raises EngineError."""
+        if not name:
+            return self.context.files
+        below = self.plan.find(name, stage.number)
+        if below is None and name.isdecimal():
+            raise instruction.error(f"there is no stage {name} before this one")
+        source = self.stages[below.number] if below else self.of_image(name)
+        return Files(stack.enter_context(Union(self.layers_of(source), source.name)).root)
+
+    def new_path(self) -> str:
+        """Of something that lasts as long as the build, at most."""
+        return f"{self.addition.directory}/{os.urandom(8).hex()}"
 
     def _step(self, stage: Stage, built: Built, instruction: Instruction) -> None:
         with _placed(instruction):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ch04_images.images import Image
+    from final.build.secrets import Secret
     from final.images.platform import Platform
 
 PROXIES = frozenset(
@@ -21,7 +22,8 @@ PROXIES = frozenset(
 
 class Wishes:
     """arguments: --build-arg; labels: --label; network: of RUN, empty for the usual one; platform: of an image
-    from scratch; bring: finds the image of FROM by its name and platform, and pulls it if need be."""
+    from scratch; bring: finds the image of FROM by its name and platform, and pulls it if need be; secrets: --secret,
+    and agents: --ssh, the paths of their sockets, both by id."""
 
     def __init__(
         self,
@@ -31,6 +33,8 @@ class Wishes:
         use_cache: bool,
         platform: Platform,
         bring: Callable[[str, str], Image],
+        secrets: Mapping[str, Secret],
+        agents: Mapping[str, str],
     ) -> None:
         self.arguments = dict(arguments)
         self.labels = dict(labels)
@@ -38,6 +42,8 @@ class Wishes:
         self.use_cache = use_cache
         self.platform = platform
         self.bring = bring
+        self.secrets = dict(secrets)
+        self.agents = dict(agents)
 
     @property
     def proxies(self) -> dict[str, str]:

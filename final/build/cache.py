@@ -58,12 +58,11 @@ def keep(key: str, layers: Sequence[str], step: Step, size: int) -> None:
     images.put(images.Image(PREFIX + key, layers, {}, size, step.created, {store.STEP: step.diff_id}))
 
 
-def directory_of(id: str) -> tuple[str, int]:
-    """The directory of RUN --mount=type=cache,id=ID, and a descriptor that keeps it as long as it is open."""
+def directory_of(id: str, how: int = fcntl.LOCK_SH) -> tuple[str, int]:
+    """The directory of RUN --mount=type=cache,id=ID, and a descriptor that keeps it as long as it is open. how: alone
+    (fcntl.LOCK_EX), or with others; with LOCK_NB, BlockingIOError is raised in place of waiting."""
     path = state.make_place(DIRECTORY, hashlib.sha256(id.encode(errors="surrogateescape")).hexdigest())
-    held = lock(path, fcntl.LOCK_SH)
-    os.chmod(path, 0o755)
-    return path, held
+    return path, lock(path, how)
 
 
 def prune() -> list[str]:

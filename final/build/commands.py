@@ -10,7 +10,7 @@ from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import store as containers
 from final.agreed import agreed
-from final.build import cache
+from final.build import cache, secrets
 from final.engine import events
 from final.engine.options import key_value, label, one_of
 from final.engine.pruning import FORCE
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 def argument(text: str) -> list[str]:
     """For Flag.convert: NAME=VALUE, or NAME for the value that the variable has here. Raises EngineError."""
     return key_value(text if "=" in text or text not in os.environ else f"{text}={os.environ[text]}")
+
+
+def agent(text: str) -> tuple[str, str]:
+    """For Flag.convert: ID[=SOCKET]. Raises EngineError."""
+    from final.build import ssh_agent  # it needs sockets: 5 ms
+
+    return ssh_agent.agent(text)
 
 
 def name(text: str) -> str:
@@ -88,7 +95,14 @@ def wishes_of(options: Options) -> Wishes:
         return images.find(found)
 
     return Wishes(
-        dict(options.build_arg), dict(options.label), options.network or "", not options.no_cache, wanted, bring
+        dict(options.build_arg),
+        dict(options.label),
+        options.network or "",
+        not options.no_cache,
+        wanted,
+        bring,
+        {one.id: one for one in options.secret},
+        dict(options.ssh),
     )
 
 
@@ -150,6 +164,8 @@ BUILD = CliCommand(
         Flag("--pull", help="pull the images of FROM, also if they are here"),
         Flag("--platform", value="OS/ARCHITECTURE", convert=platform.parse, help="what the image is for"),
         Flag("--network", value="NETWORK", help="of RUN: none, host or a name (default: as with `run`)"),
+        Flag("--secret", value=secrets.SYNTAX, convert=secrets.secret, many=True, help="for RUN --mount=type=secret"),
+        Flag("--ssh", value="ID[=SOCKET]", convert=agent, many=True, help="an agent for RUN --mount=type=ssh"),
         Flag("--progress", value="auto|plain", convert=one_of("auto", "plain"), help="plain: as in a pipe"),
         Flag("-q", "--quiet", help="print the id alone"),
         Flag("--iidfile", value="FILE", help="write the id there"),

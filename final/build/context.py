@@ -35,12 +35,12 @@ READ = os.O_RDONLY | os.O_NONBLOCK  # a FIFO would let us wait for ever
 
 
 class Files:
-    """A tree of files. root: its own; ignored: what of it is left out."""
+    """A tree of files. root: its own; ignored: what of it is left out; top: its path on this host."""
 
     def __init__(self, root: Root, ignored: Ignored | None = None) -> None:
         self.root = root
         self.ignored = ignored or Ignored()
-        self._top = _path_of(root.descriptor)
+        self.top = _path_of(root.descriptor)
 
     def find(self, text: str) -> list[str]:
         """The paths that a source of COPY means, a pattern or a name: sorted, without what is left out. Raises
@@ -51,7 +51,7 @@ class Files:
         found = [""]
         for part in parts:
             found = [posixpath.join(above, name) for above in found for name in self._names(above, part)]
-        return [path for path in found if self._is_there(path)]
+        return [path for path in found if self.is_there(path)]
 
     def _names(self, above: str, part: str) -> list[str]:
         if not is_pattern(part):
@@ -66,7 +66,8 @@ class Files:
         finally:
             os.close(directory)
 
-    def _is_there(self, path: str) -> bool:
+    def is_there(self, path: str) -> bool:
+        """Whether there is something, and it is not left out."""
         try:
             with contextlib.closing(Source(self.root, path or "/", follow=True)) as source:
                 place = self.place_of(source)
@@ -74,10 +75,15 @@ class Files:
         except (SyscallError, FileNotFoundError):
             return False
 
+    def real(self, path: str) -> str:
+        """The path below the root of what a path leads to, with no links in it. Raises SyscallError, OSError."""
+        with contextlib.closing(Source(self.root, path or "/", follow=True)) as source:
+            return self.place_of(source)
+
     def place_of(self, source: Source) -> str:
         """Where something really is, links followed: its path below the root; empty for the root itself."""
         found = posixpath.join(_path_of(source.directory), os.fsdecode(source.found))
-        below = posixpath.relpath(posixpath.normpath(found), self._top)
+        below = posixpath.relpath(posixpath.normpath(found), self.top)
         return "" if below == "." else below
 
 

@@ -13,10 +13,11 @@ import os
 import posixpath
 import stat
 
-from ch02_namespaces.errors import SyscallError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import tar_header as tar
 from ch04_images.compression import open_plain
 from ch04_images.tar import Bounds
+from final.build import configuration
 from final.build.context import Files, archive_in
 from final.build.dockerfile import Instruction
 from final.build.patterns import PatternError
@@ -26,7 +27,7 @@ from final.images.gzip_writer import Sum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import IO
 
     from ch04_images.tar_header import Entry, Records
@@ -54,13 +55,21 @@ def target_of(text: str, directory: str) -> str:
     return f"{path.rstrip('/')}/" if is_directory else path
 
 
-def mode_of(instruction: Instruction) -> int | None:
+def mode_of(instruction: Instruction, variables: Mapping[str, str]) -> int | None:
     """--chmod. Raises DockerfileError."""
-    text = instruction.flag("chmod")
+    text = configuration.expanded(instruction, instruction.flag("chmod"), variables)
     if not text:
         return None
+    try:
+        return mode_in(text)
+    except EngineError as error:
+        raise instruction.error(f"--chmod={text}: {error.why}", error.hint) from None
+
+
+def mode_in(text: str) -> int:
+    """A mode in octal digits. Raises EngineError."""
     if not (set(text) <= set("01234567") and len(text) in (3, 4)):
-        raise instruction.error(f"--chmod={text} is no octal mode", "such as 755")
+        raise EngineError(f"mode {text!r}", "it is no octal mode", "such as 755")
     return int(text, 8)
 
 

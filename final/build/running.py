@@ -7,14 +7,11 @@ import os
 import stat
 
 from ch02_namespaces.command_line import HELP, Options, parse
-from ch02_namespaces.errors import EngineError
 from ch04_images import containers, images
 from ch05_lifecycle import store
 from ch05_lifecycle.streams import LoggedStreams
 from ch05_lifecycle.watcher import Pump, hold, run_once
-from final.build import cache
 from final.build.dockerfile import Instruction
-from final.engine import mounts
 from final.engine.lifecycle import FullLifecycle
 from final.engine.options import CREATE_FLAGS
 
@@ -29,13 +26,11 @@ PLACES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev", "/proc", "/
 """On these something is mounted in each container."""
 SCRIPT = "/dev/heredoc"
 """Where a here-document is that begins with #!. Nothing of /dev is in the layer."""
-MOUNTS = {"tmpfs": ("target", "size"), "cache": ("target", "id", "sharing")}
-ALIASES = {"dst": "target", "destination": "target"}
 
 
 class Command:
-    """argv: what runs; config: Env, User and WorkingDir; arguments: variables for it alone; mounts: of --mount, as
-    final/engine/mounts.py has them; network: a word for --network, empty for the usual one."""
+    """argv: what runs; config: Env, User and WorkingDir; arguments: variables for it alone, secrets: those that no
+    record may have; mounts: as final/engine/mounts.py has them; network: for --network, empty for the usual one."""
 
     def __init__(
         self,
@@ -44,12 +39,14 @@ class Command:
         arguments: Mapping[str, str],
         mounts: Sequence[dict[str, Any]],
         network: str,
+        secrets: Mapping[bytes, bytes],
     ) -> None:
         self.argv = list(argv)
         self.config = {name: config[name] for name in ("Env", "User", "WorkingDir") if config.get(name)}
         self.arguments = dict(arguments)
         self.mounts = list(mounts)
         self.network = network
+        self.secrets = dict(secrets)
 
 
 class _Steps(FullLifecycle):
@@ -80,6 +77,7 @@ def ran(
         try:
             streams = LoggedStreams(None)
             container = steps.container_of(stored, streams)
+            container.command.environment |= command.secrets
             code = run_once(stored, container, Pump(_Shown(show), streams).attend, lambda: None, foreground=True)
             _remove_places(stored.record, stored.settings["mounts"])
             yield code, stored.record
@@ -140,44 +138,6 @@ def _is_there(top: str, path: str) -> bool:
     """Whether there is something; not below a link, which may lead out of the layer."""
     above = os.path.dirname(path)
     return os.path.realpath(top + above) == os.path.realpath(top) + above.rstrip("/") and os.path.lexists(top + path)
-
-
-# ---------------------------------------------------------------- --mount
-
-
-def mounts_of(instruction: Instruction, held: contextlib.ExitStack) -> list[dict[str, Any]]:
-    """What --mount wants: type=tmpfs, or type=cache. held: keeps the directories of caches. Raises DockerfileError."""
-    return [_mount(instruction, value, held) for flag, value in instruction.flags if flag == "mount"]
-
-
-def _mount(instruction: Instruction, text: str, held: contextlib.ExitStack) -> dict[str, Any]:
-    said: dict[str, str] = {}
-    for word in text.split(","):
-        key, _, value = word.partition("=")
-        said[ALIASES.get(key, key)] = value
-    kind = said.pop("type", "bind")
-    if kind not in MOUNTS:
-        raise instruction.error(f"--mount=type={kind} is not known", "type=cache and type=tmpfs are; COPY brings files")
-    unknown = said.keys() - set(MOUNTS[kind])
-    if unknown or said.get("sharing", "shared") != "shared":
-        raise instruction.error(
-            f"--mount={text}: {', '.join(unknown) or 'sharing'} is not known", "type, target, id, size"
-        )
-    target = said.get("target", "")
-    try:
-        if kind == mounts.TMPFS:
-            size = [f"size={said['size']}"] if "size" in said else []
-            return {**mounts.entry(mounts.TMPFS, "", target, []), "options": size}
-        path, lock = cache.directory_of(said.get("id") or os.path.normpath(target))
-        held.callback(os.close, lock)
-        return mounts.entry(mounts.BIND, path, target, [])
-    except EngineError as error:
-        raise instruction.error(f"--mount={text}: {error.why}", error.hint) from None
-
-
-def described(instruction: Instruction) -> list[str]:
-    """The same for the key of a step."""
-    return sorted(value for flag, value in instruction.flags if flag == "mount")
 
 
 def network_of(instruction: Instruction, usual: str) -> str:

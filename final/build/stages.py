@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from final.build.dockerfile import DockerfileError, Instruction
+from final.build.mount_wishes import stages_of
 from final.build.words import WordError, expand, raw_words
 
 TYPE_CHECKING = False
@@ -86,8 +87,10 @@ class Plan:
 
 def _sources(stage: Stage) -> list[str]:
     """What it may stand on or copy from: names of stages, and of images."""
-    names = [instruction.flag("from") for instruction in stage.instructions if instruction.word == "COPY"]
-    return [stage.base, *filter(None, names)]
+    names = [stage.base]
+    for instruction in stage.instructions:
+        names += stages_of(instruction) if instruction.word == "RUN" else [instruction.flag("from")]
+    return [name for name in names if name]
 
 
 def arguments_of(

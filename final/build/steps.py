@@ -10,6 +10,7 @@ from final.build.built import PROXIES, Built
 from final.build.context import Files
 from final.build.dockerfile import Instruction, is_document
 from final.build.owner import numbers_of, owner_of
+from final.build.run_mounts import RunMounts
 from final.build.union import Union
 from final.build.words import WordError, expand_document
 from final.engine import mounts
@@ -49,10 +50,10 @@ def copy_files(build: Build, stage: Stage, built: Built, instruction: Instructio
     patterns = [word for word in sources if not is_document(word)]
     names = [document.name for document in instruction.documents]
     wish = copying.Wish(copying.target_of(target, built.directory), instruction.word == "ADD")
-    wish.mode = copying.mode_of(instruction)
+    wish.mode = copying.mode_of(instruction, built.variables)
     wish.owner = _owner(build, built, instruction)
     with contextlib.ExitStack() as stack:
-        files = _files(build, stage, instruction, stack)
+        files = build.files_of(stage, instruction, instruction.flag("from"), stack)
         paths = copying.found(instruction, files, patterns)
         if len(paths) + len(names) > 1 and not wish.target.endswith("/"):
             raise instruction.error("several things go into a directory", f"{target}/")
@@ -84,21 +85,9 @@ def _words(built: Built, instruction: Instruction) -> list[str]:
     return found
 
 
-def _files(build: Build, stage: Stage, instruction: Instruction, stack: contextlib.ExitStack) -> Files:
-    """What it copies from."""
-    name = instruction.flag("from")
-    if not name:
-        return build.context.files
-    below = build.plan.find(name, stage.number)
-    if below is None and name.isdecimal():
-        raise instruction.error(f"there is no stage {name} before this one")
-    source = build.stages[below.number] if below else build.of_image(name)
-    return Files(stack.enter_context(Union(build.layers_of(source), source.name)).root)
-
-
 def _written(build: Build, built: Built, instruction: Instruction, stack: contextlib.ExitStack) -> Files:
     """Its here-documents, as files."""
-    top = _new_path(build)
+    top = build.new_path()
     os.mkdir(top)
     for document in instruction.documents:
         if "/" in document.name or document.name in (".", ".."):
@@ -133,29 +122,31 @@ def run_command(build: Build, stage: Stage, built: Built, instruction: Instructi
     argv, script = _argv(built, instruction)
     arguments = built.own_arguments
     network = running.network_of(instruction, build.wishes.network)
+    with contextlib.ExitStack() as stack:
+        wanted = RunMounts(build, stage, built, instruction, stack)
 
-    @contextlib.contextmanager
-    def make() -> Iterator[ContainerRecord]:
-        layers = build.layers_of(built)
-        if not layers:
-            raise instruction.error("nothing can be run in an empty image")
-        with contextlib.ExitStack() as stack:
-            mounted = running.mounts_of(instruction, stack)
-            if script:
-                path = _new_path(build)
-                _write(path, script, 0o755)
-                mounted.append(mounts.entry(mounts.BIND, path, running.SCRIPT, ["ro"]))
-            command = running.Command(argv, built.config, {**build.wishes.proxies, **arguments}, mounted, network)
-            code, record = stack.enter_context(running.ran(layers, built.name, command, build.output.show))
-            if code:
-                build.output.failed()
-                raise instruction.error(f"the command ended with exit code {code}")
-            yield record
+        @contextlib.contextmanager
+        def make() -> Iterator[ContainerRecord]:
+            layers = build.layers_of(built)
+            if not layers:
+                raise instruction.error("nothing can be run in an empty image")
+            with wanted.made() as made:
+                if script:
+                    path = build.new_path()
+                    _write(path, script, 0o755)
+                    made.mounts.append(mounts.entry(mounts.BIND, path, running.SCRIPT, ["ro"]))
+                variables = {**made.variables, **build.wishes.proxies, **arguments}
+                command = running.Command(argv, built.config, variables, made.mounts, network, made.secrets)
+                with running.ran(layers, built.name, command, build.output.show) as (code, record):
+                    if code:
+                        build.output.failed()
+                        raise instruction.error(f"the command ended with exit code {code}")
+                    yield record
 
-    kept = sorted([name, value] for name, value in arguments.items() if name not in PROXIES)
-    config: list[object] = [built.config.get(name) for name in ("Env", "User", "WorkingDir")]
-    key = cache.key_of(built.diff_ids, "RUN", argv, script, kept, running.described(instruction), *config)
-    build.add_layer(built, key, " ".join(["RUN", *argv]), make)
+        kept = sorted([name, value] for name, value in arguments.items() if name not in PROXIES)
+        config: list[object] = [built.config.get(name) for name in ("Env", "User", "WorkingDir")]
+        key = cache.key_of(built.diff_ids, "RUN", argv, script, kept, wanted.key(), *config)
+        build.add_layer(built, key, " ".join(["RUN", *argv]), make)
 
 
 def _argv(built: Built, instruction: Instruction) -> tuple[list[str], str]:
@@ -171,11 +162,6 @@ def _argv(built: Built, instruction: Instruction) -> tuple[list[str], str]:
         text = documents[0].text
         return ([running.SCRIPT], text) if text.startswith("#!") else ([*shell, text], "")
     return [*shell, instruction.text + "".join(f"\n{one.text}{one.name}" for one in documents)], ""
-
-
-def _new_path(build: Build) -> str:
-    """Of something that lasts as long as the build."""
-    return f"{build.addition.directory}/{os.urandom(8).hex()}"
 
 
 def _write(path: str, text: str, mode: int) -> None:

@@ -51,9 +51,9 @@ class Builder:
         self.write("Dockerfile", text if "FROM" in text else f"FROM busybox\n{text}")
         return self.engine.raw(*self.words(*flags), **options)
 
-    def __call__(self, text: str, *flags: Word) -> str:
+    def __call__(self, text: str, *flags: Word, **options: Any) -> str:
         """The same; what it prints. It must succeed."""
-        return self.raw(text, *flags).text
+        return self.raw(text, *flags, **options).text
 
     def fails(self, text: str, *words: str, code: int = 1) -> Result:
         """A build that fails with one line that has these words; and nothing is left of it."""
