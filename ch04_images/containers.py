@@ -128,9 +128,9 @@ def use(record: ContainerRecord) -> int:
     return held
 
 
-def remove(record: ContainerRecord, wait: bool = False) -> bool:
+def remove(record: ContainerRecord, wait: bool = False, whole: bool = True) -> bool:
     """Remove a container's directory. False if somebody works with it, as its engine does while it runs; with `wait`,
-    until they have finished.
+    until they have finished. whole: also one that is neither half-made nor temporary.
 
     The record goes first: if we are killed, what is left looks half-made, and a sweep goes on.
     """
@@ -141,6 +141,8 @@ def remove(record: ContainerRecord, wait: bool = False) -> bool:
     except BlockingIOError:
         return False
     try:
+        if not whole and not _is_temporary(record.id):  # it was being made when we saw it, and is made now
+            return False
         if os.path.exists(record.path(RECORD)):
             os.unlink(record.path(RECORD))
         state.remove_tree(record.path())
@@ -153,13 +155,17 @@ def remove(record: ContainerRecord, wait: bool = False) -> bool:
 
 def sweep() -> None:
     """Remove what engines left that were killed: half-made directories, and those of ended --rm containers."""
+    for record in unfinished():
+        remove(record, whole=False)
+
+
+def unfinished() -> list[ContainerRecord]:
+    """Those that are half-made or temporary: left by engines that were killed, or at work at this moment."""
     try:
         with locked(state.place("containers"), fcntl.LOCK_EX | fcntl.LOCK_NB):
-            left = [ContainerRecord(id, "", [], "", 0) for id in _ids() if _is_temporary(id)]
+            return [ContainerRecord(id, "", [], "", 0) for id in _ids() if _is_temporary(id)]
     except (FileNotFoundError, BlockingIOError):  # there has been no container yet; or one is being made right now
-        return
-    for record in left:
-        remove(record)
+        return []
 
 
 def _is_temporary(id: str) -> bool:

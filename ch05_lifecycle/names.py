@@ -1,14 +1,22 @@
 """What containers are called: names that are unique, also when twenty processes want the same one. Book section 5.2.
 
-A name is a symbolic link in `names` that leads to an id. symlink(2) makes it or says that it is there: no lock needed.
+A name is a symbolic link in `names` that leads to an id. symlink(2) makes it or says that it is there, so those who
+make names need not wait for each other. Who takes one away does so alone (flock(2) on the directory): between a look at
+a link and its removal, another container could get that name.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from ch02_namespaces.errors import EngineError
+from ch02_namespaces.locks import locked
 from ch04_images import state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 LONGEST = 128
@@ -49,13 +57,16 @@ def claim(name: str, id: str) -> None:
     """Give a name to a container. Raises EngineError if another has it."""
     check(name)
     directory = state.make_place("names")
-    try:
-        os.symlink(id, f"{directory}/{name}")
-    except FileExistsError:
-        if not _is_stale(name):
-            raise EngineError(f"name {name!r}", f"container {state.short(id_of(name) or '')} has it") from None
-        sweep()
-        claim(name, id)
+    with locked(directory, fcntl.LOCK_SH):
+        try:
+            os.symlink(id, f"{directory}/{name}")
+            return
+        except FileExistsError:
+            pass
+    if not _is_stale(name):
+        raise EngineError(f"name {name!r}", f"container {state.short(id_of(name) or '')} has it")
+    sweep()
+    claim(name, id)
 
 
 def claim_any(id: str) -> str:
@@ -97,36 +108,31 @@ def all_names() -> dict[str, str]:
 
 def rename(id: str, new: str) -> None:
     """Give a container another name. If we are killed in between, it has both. Raises EngineError."""
-    old = [name for name in _entries() if id_of(name) == id]
     claim(new, id)
-    for name in old:
-        os.unlink(state.place("names", name))
+    _take_away(lambda name: name != new and id_of(name) == id)
 
 
 def release(id: str) -> None:
     """Take a container's names away."""
-    for name in _entries():
-        if id_of(name) == id:
-            _unlink(name)
+    _take_away(lambda name: id_of(name) == id)
 
 
 def sweep() -> None:
     """Take away the names of containers that are gone."""
-    for name in _entries():
-        if _is_stale(name):
-            _unlink(name)
+    _take_away(_is_stale)
+
+
+def _take_away(is_meant: Callable[[str], bool]) -> None:
+    if not os.path.isdir(state.place("names")):
+        return
+    with locked(state.place("names"), fcntl.LOCK_EX):
+        for name in filter(is_meant, _entries()):
+            os.unlink(state.place("names", name))
 
 
 def _is_stale(name: str) -> bool:
     id = id_of(name)
     return id is not None and not os.path.isdir(state.place("containers", id))
-
-
-def _unlink(name: str) -> None:
-    try:
-        os.unlink(state.place("names", name))
-    except FileNotFoundError:
-        return
 
 
 def _entries() -> list[str]:

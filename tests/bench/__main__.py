@@ -1,6 +1,6 @@
 """Run every benchmark of this folder."""
 
-from tests.bench import attach, build, engine, image, import_tar, ipam, lifecycle, network, pull, runtime, start
+from tests.bench import attach, build, engine, image, import_tar, ipam, lifecycle, many, network, pull, runtime, start
 
 start.main()
 image.main()
@@ -13,3 +13,4 @@ network.main()
 pull.main()
 build.main()
 engine.main()
+many.main()

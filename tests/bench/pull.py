@@ -1,8 +1,8 @@
-"""What it costs to pull an image: four layers, 500 MB in 12,000 files, from a registry on loopback; podman beside."""
+"""What it costs to pull an image: 500 MB in four layers and 12,000 files, from loopback; podman and docker beside."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import random
 import shutil
@@ -13,40 +13,47 @@ import tempfile
 import time
 from pathlib import Path
 
-from ch02_namespaces.output import print_table
-from tests.bench.hyperfine import RESULTS
+from tests.bench.engine import Engine, daemons_places, docker
+from tests.bench.wiring import inside, missing, report
 from tests.final.images.real_registry import RealRegistry
+from tests.support.hosts import Host
 
 LAYERS, FILES, SIZE = 4, 3000, 42_000  # files in a layer; bytes in a file, on the average
 ROUNDS = {"/dev/shm": 3, "/var/tmp": 3}  # memory, and a disk
 
 
 def main() -> None:
-    rows, seconds = [], {}
-    for place, rounds in ROUNDS.items():
-        with tempfile.TemporaryDirectory(dir=place, prefix="bench-") as top:
-            (Path(top) / "registry").mkdir()
-            with RealRegistry(Path(top) / "registry") as registry:
-                name = make_image(Path(top), registry)
-                taken = compare(Path(top), name, rounds)
-        seconds[place] = taken
-        podmans = statistics.median(taken["podman"])
-        rows += [
-            {
-                "on": place,
-                "program": program,
-                "median s": f"{statistics.median(times):.2f}",
-                "best s": f"{min(times):.2f}",
-                "beside podman": f"{statistics.median(times) / podmans:.2f}",
-            }
-            for program, times in taken.items()
-        ]
-    print(
-        f"pull {LAYERS} layers of {LAYERS * FILES * SIZE / 1e6:.0f} MB from loopback, whole processes; runs: {ROUNDS}"
+    seconds = {place: measured(place, rounds) for place, rounds in ROUNDS.items()}
+    rows = [
+        {
+            "on": place,
+            "program": program,
+            "median s": f"{statistics.median(times):.2f}",
+            "best s": f"{min(times):.2f}",
+            "beside podman": f"{statistics.median(times) / statistics.median(taken['podman']):.2f}",
+        }
+        for place, taken in seconds.items()
+        for program, times in taken.items()
+    ]
+    size = LAYERS * FILES * SIZE / 1e6
+    report(
+        "pull", f"pull {LAYERS} layers of {size:.0f} MB from loopback, whole processes; runs: {ROUNDS}", rows, seconds
     )
-    print_table(rows)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "pull.json").write_text(json.dumps({"seconds": seconds, "table": rows}, indent=1))
+
+
+def measured(place: str, rounds: int) -> dict[str, list[float]]:
+    """The seconds of each program with its store in this directory."""
+    with contextlib.ExitStack() as stack:
+        top = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=place, prefix="b-")))
+        host = Host(top / "host")
+        stack.callback(host.close)
+        stack.enter_context(inside(host))
+        (top / "registry").mkdir()
+        registry = stack.enter_context(RealRegistry(top / "registry"))
+        name = make_image(top, registry)
+        stack.enter_context(daemons_places())
+        daemon = None if missing("dockerd", "docker") else stack.enter_context(docker(host, top))
+        return compare(top, name, rounds, daemon)
 
 
 def make_image(top: Path, registry: RealRegistry) -> str:
@@ -70,32 +77,29 @@ def make_image(top: Path, registry: RealRegistry) -> str:
     return name
 
 
-def compare(top: Path, name: str, rounds: int) -> dict[str, list[float]]:
+def compare(top: Path, name: str, rounds: int, daemon: Engine | None) -> dict[str, list[float]]:
     """Seconds of each program, each into an empty store; rounds alternate, so that a busy moment hits all of them."""
     store = top / "store"
     podman = ["podman", "--root", str(store), "--runroot", str(top / "run"), "--storage-driver", "overlay"]
+    skopeo = ["skopeo", "copy", "-q", "--src-tls-verify=false"]
     programs = {
         "podman": [*podman, "pull", "-q", "--tls-verify=false", name],
         "mydocker": [sys.executable, "-m", "final.images", "pull", "-q", name],
-        "skopeo copy (unpacks nothing)": [
-            "skopeo",
-            "copy",
-            "-q",
-            "--src-tls-verify=false",
-            f"docker://{name}",
-            f"oci:{store}:x",
-        ],
+        "skopeo copy (unpacks nothing)": [*skopeo, f"docker://{name}", f"oci:{store}:x"],
     }
+    if daemon:
+        programs["docker"] = [*daemon.words, "pull", "-q", name]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["MYDOCKER_ROOT"] = str(store)
     taken: dict[str, list[float]] = {program: [] for program in programs}
     for _ in range(rounds):
         for program, command in programs.items():
             os.sync()
             start = time.perf_counter()
-            subprocess.run(
-                command, check=True, env={**environment, "MYDOCKER_ROOT": str(store)}, stdout=subprocess.DEVNULL
-            )
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
             taken[program].append(time.perf_counter() - start)
+            if daemon and program == "docker":
+                daemon("rmi", "-f", name)
             subprocess.run(["umount", str(store / "overlay")], stderr=subprocess.DEVNULL, check=False)
             subprocess.run(["rm", "-rf", str(store)], check=True)
     return taken
