@@ -6,6 +6,7 @@ import sys
 
 from ch02_namespaces.command_line import CliCommand, leave, postponed
 from ch02_namespaces.command_line import main as run_command_line
+from ch02_namespaces.errors import EngineError, report
 from ch06_network import cli as network_cli
 
 TYPE_CHECKING = False
@@ -63,9 +64,13 @@ COMMANDS: Commands = {
 
 def main(arguments: list[str]) -> int:
     """Run a command line; the exit code."""
-    from final.engine import events
+    from final.engine import events, refused
 
     events.listen()
+    try:
+        refused.check_command(arguments)
+    except EngineError as error:
+        return report(error)
     if arguments in (["--version"], ["-v"]):
         arguments = ["version", "--format", "mydocker version {{.Client.Version}}"]
     return run_command_line(COMMANDS, arguments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ch02_namespaces.command_line import CliCommand, Options, Postponed
 from ch02_namespaces.errors import EngineError
+from final.engine.refused import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _loaded(command: CliCommand | Postponed) -> CliCommand:
 
 def flags_of(command: CliCommand) -> list[str]:
     """Its long flags, and short ones that have no long form."""
-    return [name for flag in command.flags for name in flag.names if name.startswith("--")]
+    flags = [flag for flag in command.flags if not isinstance(flag, Refused)]
+    return [name for flag in flags for name in flag.names if name.startswith("--")]
 
 
 def bash() -> str:

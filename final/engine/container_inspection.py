@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ch02_namespaces.cgroups import default_parent
 from ch02_namespaces.errors import EngineError
 from ch04_images import images, state
 from ch05_lifecycle import store
-from ch05_lifecycle.init import INIT_INSIDE
 from ch06_network import endpoints, network, wishes
-from ch06_network.ports import PublishedPort
-from final.engine import defaults, health, mounts, words
+from final.engine import health, mounts, words
+from final.engine.host_config import bindings, host_config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def container(stored: Stored, with_size: bool = False) -> dict[str, Any]:
         "Driver": DRIVERS[stored.record.driver],
         "Platform": "linux",
         "AppArmorProfile": "",
-        "HostConfig": _host_config(stored, options),
+        "HostConfig": host_config(stored, options),
         "GraphDriver": {"Name": DRIVERS[stored.record.driver], "Data": _directories(stored)},
         **sizes,
         "Mounts": [_mount(mount) for mount in words.mounts_of(settings)],
@@ -113,7 +111,7 @@ def _config(stored: Stored, options: dict[str, Any]) -> dict[str, Any]:
     entrypoint, arguments = words.entrypoint_of(settings)
     return {
         "Hostname": options.get("hostname") or state.short(stored.id),
-        "Domainname": "",
+        "Domainname": options.get("domainname") or "",
         "User": settings.get("user", ""),
         "AttachStdin": bool(settings.get("interactive")),
         "Tty": bool(settings.get("tty")),
@@ -136,82 +134,7 @@ def _exposed(stored: Stored, options: dict[str, Any]) -> list[str]:
     """Its ports, as 80/tcp: those of the image, of --expose and of -p."""
     image: dict[str, Any] = stored.settings.get("image_config") or {}
     said = [port if "/" in port else f"{port}/tcp" for port in options.get("expose") or []]
-    return list(dict.fromkeys([*(image.get("ExposedPorts") or {}), *said, *_bindings(options)]))
-
-
-def _host_config(stored: Stored, options: dict[str, Any]) -> dict[str, Any]:
-    policy, _, most = str(stored.settings["restart"]).partition(":")
-    mode = (options.get("net") or [network.DEFAULT])[0]
-    return {
-        "Binds": [
-            f"{mount['source']}:{mount['target']}{':ro' if mount['read_only'] else ''}"
-            for mount in options.get("volume") or []
-            if mount["source"] and mount["target"] != INIT_INSIDE
-        ],
-        "Tmpfs": {mount["target"]: ",".join(mount["options"]) for mount in options.get("tmpfs") or []},
-        "ContainerIDFile": options.get("cidfile") or "",
-        "LogConfig": {"Type": options.get("log_driver") or "json-file", "Config": _log_options(stored)},
-        "NetworkMode": mode,
-        "PortBindings": _bindings(options),
-        "RestartPolicy": {"Name": policy, "MaximumRetryCount": int(most or 0)},
-        "AutoRemove": bool(stored.settings["remove"]),
-        "CapAdd": options.get("cap_add") or None,
-        "CapDrop": options.get("cap_drop") or None,
-        "Dns": options.get("dns") or [],
-        "DnsSearch": options.get("dns_search") or [],
-        "DnsOptions": options.get("dns_option") or [],
-        "ExtraHosts": options.get("add_host") or None,
-        "Devices": [
-            {"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": access}
-            for host, inside, access in options.get("device") or []
-        ],
-        "GroupAdd": options.get("group_add") or None,
-        "CgroupnsMode": "private",
-        "IpcMode": options.get("ipc") or "private",
-        "PidMode": options.get("pid") or "",
-        "UsernsMode": options.get("userns") or "",
-        "UTSMode": options.get("uts") or "",
-        "OomScoreAdj": options.get("oom_score_adj") or 0,
-        "Privileged": bool(options.get("privileged")),
-        "PublishAllPorts": bool(options.get("publish_all")),
-        "ReadonlyRootfs": bool(options.get("read_only")),
-        "SecurityOpt": ["=".join(pair) for pair in options.get("security_opt") or []] or None,
-        "ShmSize": options.get("shm_size") or defaults.SHM_SIZE,
-        "Sysctls": dict(options.get("sysctl") or []),
-        "Runtime": "mydocker-runtime",
-        "CgroupParent": stored.settings.get("cgroup_parent") or f"/{default_parent()}",
-        "Memory": options.get("memory") or 0,
-        "MemorySwap": options.get("memory_swap") or 2 * (options.get("memory") or 0),
-        "MemoryReservation": options.get("memory_reservation") or 0,
-        "NanoCpus": int((options.get("cpus") or 0) * 1e9),
-        "CpuShares": options.get("cpu_shares") or 0,
-        "CpuPeriod": options.get("cpu_period") or 0,
-        "CpuQuota": options.get("cpu_quota") or 0,
-        "CpusetCpus": options.get("cpuset_cpus") or "",
-        "PidsLimit": options.get("pids_limit"),
-        "Ulimits": [
-            {"Name": name.removeprefix("RLIMIT_").lower(), "Soft": soft, "Hard": hard}
-            for name, soft, hard in options.get("ulimit") or []
-        ],
-        "Init": bool(options.get("init")),
-    }
-
-
-def _log_options(stored: Stored) -> dict[str, str]:
-    settings = stored.settings
-    known = {"max-size": settings.get("log_bytes"), "max-file": settings.get("log_files")}
-    known |= {name: ",".join(settings.get(f"log_{name}") or []) or None for name in ("labels", "env")}
-    return {name: str(value) for name, value in known.items() if value is not None}
-
-
-def _bindings(options: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
-    for several in options.get("publish") or []:
-        for fields in several:
-            port = PublishedPort(*fields)
-            binding = {"HostIp": port.address, "HostPort": str(port.host or "")}
-            found.setdefault(f"{port.container}/{port.protocol}", []).append(binding)
-    return found
+    return list(dict.fromkeys([*(image.get("ExposedPorts") or {}), *said, *bindings(options)]))
 
 
 def _network_settings(stored: Stored, runs: bool) -> dict[str, Any]:

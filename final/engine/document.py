@@ -12,12 +12,11 @@ import stat
 from ch02_namespaces import syscalls
 from ch02_namespaces.cgroups import default_parent
 from ch02_namespaces.errors import EngineError
-from ch03_run.cli import limits_of
 from ch04_images import state
 from ch05_lifecycle import process, store
 from ch06_network import hosts_file, wishes
 from ch07_practice.oci.document import SPEC
-from final.engine import defaults, mounts, seccomp_profile
+from final.engine import defaults, limits, mounts, seccomp_profile
 from final.engine.options import ALL
 from final.runtime.capabilities import every_capability
 from final.runtime.devices import TYPES
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from ch02_namespaces.command_line import Options
     from ch05_lifecycle.store import Stored
 
-CPU_PERIOD = 100_000  # microseconds
-
 
 def document_of(stored: Stored, options: Options) -> dict[str, Any]:
     """The document of a container of the store. options: its flags. Raises EngineError for what cannot be."""
@@ -40,12 +37,13 @@ def document_of(stored: Stored, options: Options) -> dict[str, Any]:
         "process": process_of(stored, options, capabilities),
         "root": {"path": "rootfs", "readonly": options.read_only},
         "hostname": "" if options.uts == "host" else hostname_of(stored, options),
+        "domainname": options.domainname or "",
         "mounts": mounts_of(stored, options),
         "annotations": {},
         "linux": {
             "namespaces": namespaces_of(stored, options),
             "cgroupsPath": f"/{group_path(stored.id, options.cgroup_parent)}",
-            "resources": resources_of(options),
+            "resources": {**limits.resources_of(options), "devices": device_rules_of(options)},
             "devices": devices_of(options),
             "sysctl": sysctls_of(stored, options),
             "seccomp": seccomp_of(options, capabilities),
@@ -131,7 +129,9 @@ def mounts_of(stored: Stored, options: Options) -> list[dict[str, Any]]:
 
 def namespaces_of(stored: Stored, options: Options) -> list[dict[str, str]]:
     """New ones, but for those that the user wants to share. Who joins a network is told by a part of chapter 6."""
-    found = [{"type": "mount"}, {"type": "cgroup"}]
+    found = [{"type": "mount"}]
+    if options.cgroupns != "host":
+        found.append({"type": "cgroup"})
     if wishes.mode_of(stored)[0] not in ("host", "container"):
         found.append({"type": "network"})
     if options.uts != "host":
@@ -158,34 +158,6 @@ def sysctls_of(stored: Stored, options: Options) -> dict[str, str]:
     return {**usual, **dict(options.sysctl)}
 
 
-def resources_of(options: Options) -> dict[str, Any]:
-    """Limits and devices. Raises EngineError for limits that no kernel takes, or that contradict each other."""
-    limits = limits_of(options)
-    _check_limits(options)
-    memory = {"limit": limits.memory, "swap": limits.swap_total(), "reservation": options.memory_reservation}
-    quota = options.cpu_quota if limits.cpus is None else int(limits.cpus * CPU_PERIOD)
-    period = options.cpu_period or (CPU_PERIOD if quota else None)
-    cpu = {"shares": limits.cpu_shares, "quota": quota, "period": period, "cpus": limits.cpuset_cpus}
-    return {
-        "memory": _said(memory),
-        "cpu": _said(cpu),
-        **({"pids": {"limit": limits.pids}} if limits.pids is not None else {}),
-        "devices": device_rules_of(options),
-    }
-
-
-def _check_limits(options: Options) -> None:
-    for flag, other in (("--cpu-quota", options.cpu_quota), ("--cpu-period", options.cpu_period)):
-        if options.cpus is not None and other is not None:
-            raise EngineError("--cpus", f"it does not go together with {flag}")
-    if options.memory is not None and (options.memory_reservation or 0) > options.memory:
-        raise EngineError("--memory-reservation", "it is more than the limit (-m)")
-
-
-def _said(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def device_rules_of(options: Options) -> list[dict[str, Any]]:
     """Nothing may be used but what every container has, and what the user gives; every node may be made."""
     if options.privileged:
@@ -197,7 +169,7 @@ def device_rules_of(options: Options) -> list[dict[str, Any]]:
     for host, inside, access in options.device:
         node = _device(host, inside, access)
         rules.append({key: node[key] for key in ("type", "major", "minor")} | {"allow": True, "access": access})
-    return rules
+    return [*rules, *options.device_cgroup_rule]
 
 
 def devices_of(options: Options) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from final.engine import volumes, words
 from final.engine.options import SIGNAL
 from final.engine.pausing import let_go_on
 from final.engine.pruning import FORCE, filter_of
+from final.engine.refused import LINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def rename_container(options: Options) -> int:
 def remove_containers(options: Options) -> int:
     """`rm`: remove containers that do not run; with -f, end them first; with -v, with the volumes nobody named."""
     state.require_root()
+    LINK.check(options)
 
     def remove(text: str) -> None:
         remove_one(text, options.force, options.volumes)
@@ -173,6 +175,7 @@ COMMANDS = {
         [
             Flag("-f", "--force", help="also those that run"),
             Flag("-v", "--volumes", help="with those of their volumes that nobody has given a name"),
+            LINK,
         ],
         "CONTAINER ...",
         remove_containers,

@@ -20,6 +20,7 @@ from final.engine.defaults import RUNTIME
 from final.engine.image_user import ImageUser
 from final.engine.part_list import replace
 from final.engine.pausing import require_awake
+from final.engine.refused import DETACH_KEYS
 from final.runtime import optional
 from final.runtime.attributes import attributes_of
 from final.runtime.capabilities import Credentials, every_capability
@@ -80,6 +81,7 @@ COMMANDS = {
             *EXECUTE_FLAGS,
             Flag("--env-file", value="FILE", convert=environment_file, many=True, help="variables from a file"),
             Flag("--privileged", help="with all rights of root"),
+            DETACH_KEYS,
         ],
         EXECUTE_USAGE,
         execute_command,

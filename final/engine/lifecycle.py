@@ -38,8 +38,10 @@ from final.engine import (
     defaults,
     document,
     health_check,
+    limits,
     mounts,
     name_files,
+    refused,
     special_parts,
     user_ranges,
     volumes,
@@ -74,20 +76,26 @@ class FullLifecycle(NetworkedLifecycle):
     def commands(self) -> dict[str, CliCommand]:
         """For the command line."""
         known = super().commands()
-        restart = known["restart"]
-        more = CliCommand(restart.summary, [*restart.flags, SIGNAL], restart.operands, self.restart)
-        return {**known, "restart": more}
+        return {
+            **known,
+            "run": extended(known["run"], refused.OF_RUN),
+            "start": extended(known["start"], [refused.DETACH_KEYS]),
+            "restart": extended(known["restart"], [SIGNAL]),
+        }
 
     def check(self, options: Options) -> None:
         """Raise EngineError for flags that contradict each other."""
         super().check(options)
-        if options.uts == "host" and options.hostname:
-            raise EngineError("--hostname", "it does not go together with --uts host")
+        for flag, given in (("--hostname", options.hostname), ("--domainname", options.domainname)):
+            if options.uts == "host" and given:
+                raise EngineError(flag, "it does not go together with --uts host")
         if options.hostname:
             Hostname(options.hostname)
         if options.workdir:
             WorkingDirectory(options.workdir)
-        document.resources_of(options)
+        limits.resources_of(options)
+        refused.check_flags([*self.flags, *refused.OF_RUN], options)
+        refused.check_streams(options.attach)
         if syscalls.in_user_namespace():
             from final.engine.rootless import settle
 
@@ -241,6 +249,11 @@ class FullLifecycle(NetworkedLifecycle):
         replace(parts, Credentials, user_of(stored, options, described))
         parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
         return [*parts, *special_parts.monitor(stored), DieWithEngine()]
+
+
+def extended(known: CliCommand, more: Sequence[Flag]) -> CliCommand:
+    """A command with more flags."""
+    return CliCommand(known.summary, [*known.flags, *more], known.operands, known.execute)
 
 
 def labels_of(options: Options) -> dict[str, str]:

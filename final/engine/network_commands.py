@@ -1,11 +1,7 @@
-"""`network create | ls | inspect | rm | disconnect | prune`: chapter 6's, with Docker's labels, columns and shapes.
-
-networks/NAME/labels.json   those of `network create --label`
-"""
+"""`network create | ls | inspect | rm | disconnect | prune`: chapter 6's, with Docker's labels, columns and shapes."""
 
 from __future__ import annotations
 
-import os
 import sys
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options
@@ -17,14 +13,14 @@ from ch06_network.network import Network
 from ch06_network.network_commands import NETWORK_COMMANDS as EARLIER
 from final.agreed import agreed
 from final.engine import words
-from final.engine.options import label
+from final.engine.network_creation import COMMANDS as CREATION
+from final.engine.network_creation import extended, labels_of
 from final.engine.pruning import FORCE, filter_of, has_label
 from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from ch06_network.endpoints import Endpoint
@@ -39,24 +35,8 @@ HEADERS = {
     "Labels": "LABELS",
     "CreatedAt": "CREATED AT",
 }
-LABELS = "labels.json"
 FILTERS = ("driver", "dangling", "id", "label", "name", "scope", "type")
 BRIDGE_NAME, MTU = "com.docker.network.bridge.name", "com.docker.network.driver.mtu"
-
-
-def create_network(options: Options) -> int:
-    """`network create`: chapter 6's, with labels."""
-    code = network_commands.create_network(options)
-    if options.label:
-        one = network.find(options.operands[0])
-        state.write_record(one.path(LABELS), dict(options.label))
-    return code
-
-
-def labels_of(one: Network) -> dict[str, str]:
-    """Those that a network was given."""
-    path = one.path(LABELS)
-    return {str(name): str(value) for name, value in state.read_record(path).items()} if os.path.exists(path) else {}
 
 
 # ---------------------------------------------------------------- ls
@@ -211,12 +191,6 @@ def prune(filters: list[str]) -> list[str]:
     return network_commands.prune(lambda one: one.name != network.DEFAULT and lets_through(labels_of(one), one.created))
 
 
-def extended(name: str, execute: Callable[[Options], int], *flags: Flag) -> CliCommand:
-    """A command of chapter 6 that does a little more, and has more flags."""
-    known = EARLIER[name]
-    return CliCommand(known.summary, [*known.flags, *flags], known.operands, execute)
-
-
 LIST = CliCommand(
     "List the networks.",
     [
@@ -231,14 +205,10 @@ LIST = CliCommand(
 REMOVE = extended("rm", remove_networks, Flag("-f", "--force", help="that there is none is no error"))
 NETWORK_COMMANDS = {
     **EARLIER,
-    "create": extended(
-        "create",
-        create_network,
-        Flag("--label", value="NAME[=VALUE]", convert=label, many=True, help="a remark that can be filtered by"),
-    ),
+    **CREATION,
     "ls": LIST,
     "list": LIST,
-    "inspect": extended("inspect", inspect_networks, FORMAT),
+    "inspect": extended("inspect", inspect_networks, FORMAT, Flag("-v", "--verbose", help="there is no more to tell")),
     "rm": REMOVE,
     "remove": REMOVE,
     "disconnect": extended(

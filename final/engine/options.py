@@ -11,7 +11,7 @@ from ch05_lifecycle.environment_file import environment_file
 from ch05_lifecycle.flags import signal_name
 from ch05_lifecycle.lifecycle_commands import grace
 from ch06_network.lifecycle import CREATE_FLAGS as NETWORK_FLAGS
-from final.engine import health_check, mounts, name_files
+from final.engine import health_check, limits, mounts, name_files, refused
 from final.runtime.capabilities import NUMBERS as CAPABILITIES
 from final.runtime.rlimits import NAMES as RLIMITS
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ALL = "ALL"
+LONGEST_NAME = 64  # bytes: uname(2)
 SIZES = ("RLIMIT_CORE", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_MEMLOCK", "RLIMIT_RSS", "RLIMIT_STACK")
 
 
@@ -129,6 +130,13 @@ def score(text: str) -> int:
     return value
 
 
+def domain_name(text: str) -> str:
+    """For Flag.convert: at most 64 bytes without spaces, setdomainname(2). Raises EngineError."""
+    if not text or not text.isprintable() or " " in text or len(os.fsencode(text)) > LONGEST_NAME:
+        raise EngineError(repr(text), "it is no domain name", f"at most {LONGEST_NAME} bytes: setdomainname(2)")
+    return text
+
+
 def new_file(path: str) -> str:
     """For Flag.convert: the path of a file that does not exist yet. Raises EngineError."""
     if os.path.lexists(path):
@@ -152,20 +160,16 @@ def cgroup_path(text: str) -> str:
     return "/".join(names)
 
 
-def cpu_period(text: str) -> int:
-    """For Flag.convert: microseconds, as the kernel takes them: sched-bwc.rst. Raises EngineError."""
-    value = whole_number(text)
-    if not 1000 <= value <= 1_000_000:
-        raise EngineError(repr(text), "it is not from 1000 to 1000000 microseconds")
-    return value
-
-
-def cpu_quota(text: str) -> int:
-    """For Flag.convert: microseconds, or -1 for no limit. Raises EngineError."""
-    value = whole_number(text)
-    if value != -1 and value < 1000:
-        raise EngineError(repr(text), "it is less than 1000 microseconds", "-1 is unlimited")
-    return value
+def device_rule(text: str) -> dict[str, object]:
+    """For Flag.convert: TYPE MAJOR:MINOR ACCESS, as config.json has it. Raises EngineError."""
+    kind, _, rest = text.partition(" ")
+    numbers, _, access = rest.partition(" ")
+    major, colon, minor = numbers.partition(":")
+    is_right = kind in ("a", "b", "c") and colon and access and set(access) <= set("rwm")
+    if not is_right or not all(number == "*" or number.isdecimal() for number in (major, minor)):
+        raise EngineError(repr(text), "it is no rule for devices", "such as 'c 1:3 rw' or 'b 8:* rwm'")
+    known = {name: int(number) for name, number in (("major", major), ("minor", minor)) if number != "*"}
+    return {"allow": True, "type": kind, **known, "access": access}
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -215,12 +219,13 @@ CREATE_FLAGS = [
     Flag("--privileged", help="all rights and devices: as root on this machine"),
     Flag("--security-opt", value="OPTION", convert=security, many=True, help="seccomp=, apparmor=, no-new-privileges"),
     Flag("--device", value="HOST[:PATH[:rwm]]", convert=device, many=True, help="a device of this host"),
+    Flag(
+        "--device-cgroup-rule", value="RULE", convert=device_rule, many=True, help="such as 'c 1:3 rw': devices to use"
+    ),
     Flag("--group-add", value="GROUP", many=True, help="one more group of its user"),
     Flag("--ulimit", value="NAME=SOFT[:HARD]", convert=resource_limit, many=True, help="such as nofile=1024:4096"),
     Flag("--sysctl", value="NAME=VALUE", convert=key_value, many=True, help="a kernel parameter of its namespaces"),
-    Flag("--memory-reservation", value="SIZE", convert=parse_size, help="what it keeps when memory is short"),
-    Flag("--cpu-period", value="MICROSECONDS", convert=cpu_period, help="with --cpu-quota: instead of --cpus"),
-    Flag("--cpu-quota", value="MICROSECONDS", convert=cpu_quota, help="processor time in each period"),
+    *limits.FLAGS,
     Flag("--oom-score-adj", value="N", convert=score, help="how soon it is killed when memory is short"),
     Flag("--cgroup-parent", value="PATH", convert=cgroup_path, help="the cgroup in which its own is made"),
     Flag("--userns", value="MODE", convert=one_of("auto", "host"), help="auto: users that no other container has"),
@@ -229,11 +234,25 @@ CREATE_FLAGS = [
         "--ipc", value="MODE", convert=mode_of("private", "shareable", "host", "container:"), help="whose shared memory"
     ),
     Flag("--uts", value="MODE", convert=mode_of("host"), help="whose host name"),
+    Flag("--cgroupns", value="MODE", convert=one_of("private", "host"), help="host: it sees where its cgroup is"),
+    Flag("--domainname", value="NAME", convert=domain_name, help="its NIS domain name: domainname(1)"),
     *health_check.FLAGS,
+    Flag(
+        "-a",
+        "--attach",
+        value="STREAM",
+        convert=one_of("stdin", "stdout", "stderr"),
+        many=True,
+        help="both that it prints to are shown in any case",
+    ),
     Flag("--pull", value="POLICY", convert=one_of("missing", "always", "never"), help="whether to pull the image"),
     Flag("--platform", value="OS/ARCHITECTURE", help="what the image must be for (default: this machine)"),
     Flag("-q", "--quiet", help="say nothing of a pull"),
     Flag("--log-driver", value="DRIVER", convert=one_of("json-file", "local"), help="there is one kind of log"),
     Flag("--log-opt", value="NAME=VALUE", convert=log_option, many=True, help="max-size=10m, max-file=3"),
     Flag("--stop-timeout", value="SECONDS", convert=grace, help="grace that `stop` gives (default: 10)"),
+    Flag("--runtime", value="NAME", convert=one_of("mydocker-runtime"), help="there is this one alone"),
+    Flag("--volume-driver", value="NAME", convert=one_of("local"), help="there is this one alone"),
+    Flag("--isolation", value="NAME", convert=one_of("default"), help="there is this one alone"),
+    *refused.OF_CREATE,
 ]

@@ -15,7 +15,7 @@ from ch04_images import state
 from ch04_images.image_commands import for_each
 from ch05_lifecycle import store
 from ch07_practice.oci.document import Node
-from final.engine import document
+from final.engine.limits import resources_of
 from final.engine.options import CREATE_FLAGS
 from final.runtime import resources
 
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 CHANGES = "changes.json"
 LIMITS = (
     *("memory", "memory_swap", "memory_reservation", "pids_limit"),
-    *("cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus"),
+    *("cpus", "cpu_shares", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpuset_cpus", "cpuset_mems"),
+    "blkio_weight",
 )
+SUBJECTS = {"memory": "memory", "cpu": "cpu", "pids": "pids", "blkio": "blockIO"}
+"""By the beginnings of options: of what in linux.resources they speak."""
 EXCLUSIVE = {"cpus": ("cpu_period", "cpu_quota"), "cpu_period": ("cpus",), "cpu_quota": ("cpus",)}
 """Two ways to say the same: the newer word counts."""
 
@@ -60,7 +63,7 @@ def update(stored: Stored, limits: dict[str, Any], restart: str | None) -> None:
         changed = {**known, **{other: None for name in limits for other in EXCLUSIVE.get(name, ())}, **limits}
         if "memory" in limits and "memory_swap" not in limits and known.get("memory_swap") is None:
             changed["memory_swap"] = None  # twice the memory, as when it was created
-        wanted = document.resources_of(_options(changed))
+        wanted = resources_of(_options(changed))
         if limits and stored.state()["status"] == store.RUNNING:
             resources.update(store.group_of(stored), Node(_only(wanted, limits), "update"))
         policy = restart if restart is not None else stored.settings["restart"]
@@ -78,14 +81,14 @@ def _options(values: dict[str, Any]) -> Options:
 
 def _only(wanted: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
     """Of linux.resources, those subjects that are to be changed."""
-    subjects = {"cpu" if name.startswith("cpu") else name.partition("_")[0] for name in limits}
+    subjects = {next(word for prefix, word in SUBJECTS.items() if name.startswith(prefix)) for name in limits}
     return {subject: values for subject, values in wanted.items() if subject in subjects}
 
 
 COMMANDS = {
     "update": CliCommand(
         "Change what containers may use, and whether they are restarted.",
-        [flag for flag in CREATE_FLAGS if flag.option in (*LIMITS, "restart")],
+        [flag for flag in CREATE_FLAGS if flag.option in (*LIMITS, "restart", "kernel_memory")],
         "CONTAINER ...",
         update_containers,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ch02_namespaces.errors import EngineError
 from ch05_lifecycle import store
 from final.engine import mounts, volumes, words
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from ch02_namespaces.command_line import Options
     from ch04_images.images import Image
+    from final.engine.volumes import NamedVolume
 
 
 def mounts_of(image: Image, options: Options) -> list[dict[str, Any]]:
@@ -53,6 +55,14 @@ def with_source(mount: dict[str, Any], own: str) -> dict[str, Any]:
     if mount["type"] == mounts.VOLUME and own and not mount["source"]:
         return {**mount, "source": own}
     if mount["type"] == mounts.VOLUME:
-        volume = volumes.create(mount["source"])
+        volume = _volume_with_path(mount) if "subpath" in mount else volumes.create(mount["source"])
         return {**mount, "name": volume.name, "source": volume.path}
     return mount
+
+
+def _volume_with_path(mount: dict[str, Any]) -> NamedVolume:
+    """A new volume would have nothing in it."""
+    try:
+        return volumes.find(mount["source"])
+    except EngineError as error:
+        raise EngineError(f"volume-subpath={mount['subpath']}", f"{error.what}: {error.why}", error.hint) from None
