@@ -85,7 +85,7 @@ def all_engines(host: Host, top: Path) -> Iterator[dict[str, Engine]]:
     write_launcher("final", str(top / "mydocker"))
     engines = {"mydocker": Engine([str(top / "mydocker")], b"mydocker")}
     with contextlib.ExitStack() as stack:
-        stack.enter_context(daemons_places())
+        stack.enter_context(daemons_places("/dev/shm"))  # podman's locks
         if not missing("podman"):
             engines["podman"] = stack.enter_context(podman(top))
         if not missing("dockerd", "docker"):
@@ -96,10 +96,10 @@ def all_engines(host: Host, top: Path) -> Iterator[dict[str, Engine]]:
 
 
 @contextlib.contextmanager
-def daemons_places() -> Iterator[None]:
+def daemons_places(*more: str) -> Iterator[None]:
     """The machine never sees what engines leave in its directories."""
     with own_mounts():
-        for directory in filter(os.path.isdir, TAKEN):
+        for directory in filter(os.path.isdir, (*TAKEN, *more)):
             syscalls.mount("tmpfs", directory, "tmpfs", 0, "mode=755")
         yield
 
