@@ -49,7 +49,7 @@ def kept() -> list[str]:
     lines = syscalls.read_file("/proc/self/mountinfo").splitlines()
     places = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
     views = [place for place in places if place.startswith(f"{VIEWS}/")]
-    return [view for view in views if os.path.exists(view) and os.path.getsize(view)]
+    return [view for view in dict.fromkeys(views) if os.path.exists(view) and os.path.getsize(view)]
 
 
 def remove_kept() -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ch03_run.launcher import write_launcher
+from ch04_images.kept_view import remove_kept
 from tests.final.engines.containerd import Containerd
 from tests.final.engines.daemons import emptied
 from tests.final.engines.docker_like import Docker, Podman
@@ -40,6 +41,7 @@ def manager(request: pytest.FixtureRequest, host: Host, archive: Path) -> Iterat
     with contextlib.ExitStack() as stack:
         for directory in TAKEN:
             stack.enter_context(emptied(directory))
+        stack.callback(remove_kept)  # what our runtime mounts below /run
         stack.callback(remove_cgroups)
         top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="e-")))  # sockets have short paths only
         runtime = top / "mydocker-runtime"
