@@ -27,6 +27,12 @@ class DockerLike(Manager):
     }
     ALWAYS: tuple[str, ...] = ("--network", "none", "--cgroup-parent", f"/{PARENT}")
     """What each container gets."""
+    PLAIN_HTTP: tuple[str, ...] = ()
+    """What `push` and `pull` get for a registry on this machine."""
+    SEVERAL: tuple[str, ...] = ()
+    """What `save` gets for several images."""
+    BUILD: tuple[str, ...] = ()
+    """What `build` gets."""
 
     def container(self, name: str, command: Sequence[str], flags: Sequence[str]) -> list[str]:
         return [*self.ALWAYS, *flags, "--name", name, IMAGE, *command]
@@ -52,6 +58,9 @@ class Podman(DockerLike):
     NEEDS = ("podman",)
     SHOWN_LIMIT = "20.97MB"
     ALWAYS = (*DockerLike.ALWAYS, "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
+    PLAIN_HTTP = ("--tls-verify=false",)
+    SEVERAL = ("--multi-image-archive",)
+    BUILD = ("--format", "docker", "--cgroup-parent", f"/{PARENT}")
 
     def words(self, *words: str) -> list[str]:
         places = ["--root", f"{self.top}/root", "--runroot", f"{self.top}/run", "--storage-driver", "overlay"]
@@ -91,6 +100,7 @@ class Docker(DockerLike):
             "bridge": "none",
             "iptables": False,
             "storage-driver": "overlay2",
+            "cgroup-parent": f"/{PARENT}",
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
             "runtimes": {"mydocker": {"path": str(self.runtime)}},
             "default-runtime": "mydocker",

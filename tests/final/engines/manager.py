@@ -129,9 +129,10 @@ class Manager:
 
 
 def remove_cgroups() -> None:
-    """The group of all containers, which engines leave there, and that of podman's watchers in it. Those of containers
-    must be gone."""
-    for directory in [f"{root}/{PARENT}{below}" for root in leaks.cgroup_roots() for below in ("/conmon", "")]:
+    """The group of all containers, which engines leave there, and in it that of podman's watchers and that of docker's
+    builder. Those of containers must be gone."""
+    ours = ("/conmon", "/buildkit", "")
+    for directory in [f"{root}/{PARENT}{below}" for root in leaks.cgroup_roots() for below in ours]:
         eventually(partial(_is_removed, directory), f"the end of all processes in {directory}")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,12 +21,21 @@ LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
 class RealRegistry:
-    """For `with`. host: its name in images. Its port is one that the kernel finds free."""
+    """For `with`. host: its name in images. Its port is one that the kernel finds free. before: words before those of
+    the program, such as those that lead into another network namespace."""
 
-    def __init__(self, top: Path, tls: bool = False, users: bool = False, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        top: Path,
+        tls: bool = False,
+        users: bool = False,
+        host: str = "127.0.0.1",
+        before: Sequence[str | bytes] = (),
+    ) -> None:
         if PROGRAM is None:
             pytest.skip("docker-registry is not installed")
         self.top = top
+        self._before = before
         self._log: IO[bytes] = open(top / "log", "wb")  # noqa: SIM115
         configuration: dict[str, object] = {
             "version": 0.1,
@@ -40,7 +50,7 @@ class RealRegistry:
 
     def __enter__(self) -> RealRegistry:
         assert PROGRAM is not None
-        words = [PROGRAM, "serve", str(self.top / "config.yml")]
+        words = [*self._before, PROGRAM, "serve", str(self.top / "config.yml")]
         self._process = subprocess.Popen(words, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
         found = eventually(lambda: LISTENING.search((self.top / "log").read_text()), "the registry")
         assert found
