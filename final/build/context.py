@@ -42,16 +42,26 @@ class Files:
         self.ignored = ignored or Ignored()
         self.top = _path_of(root.descriptor)
 
-    def find(self, text: str) -> list[str]:
-        """The paths that a source of COPY means, a pattern or a name: sorted, without what is left out. Raises
-        PatternError, EngineError for one that leads upwards."""
+    def find(self, text: str, begin: str = "", deep: bool = False) -> list[str]:
+        """The paths that a source of COPY means, a pattern or a name: sorted, without what is left out. begin: a
+        directory in which it is looked for; deep: `**` is all directories there, itself too. Raises PatternError,
+        EngineError for one that leads upwards."""
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if ".." in parts:
             raise EngineError(text, "it leads out of the context", "COPY takes what is in it", BUILD_FAILED)
-        found = [""]
+        found = [begin]
         for part in parts:
-            found = [posixpath.join(above, name) for above in found for name in self._names(above, part)]
-        return [path for path in found if self.is_there(path)]
+            if deep and part == "**":
+                found = [path for above in found for path in self._directories(above)]
+            else:
+                found = [posixpath.join(above, name) for above in found for name in self._names(above, part)]
+        return [path for path in dict.fromkeys(found) if self.is_there(path)]
+
+    def _directories(self, above: str) -> list[str]:
+        """A directory and all below it, without links to some."""
+        below = [posixpath.join(above, name) for name in self._names(above, "*")]
+        directories = [path for path in below if self.is_directory(path, follow=False)]
+        return [above, *(found for path in directories for found in self._directories(path))]
 
     def _names(self, above: str, part: str) -> list[str]:
         if not is_pattern(part):
@@ -72,6 +82,14 @@ class Files:
             with contextlib.closing(Source(self.root, path or "/", follow=True)) as source:
                 place = self.place_of(source)
                 return not place or place not in self.ignored or (source.is_directory and self.ignored.has_exceptions)
+        except (SyscallError, FileNotFoundError):
+            return False
+
+    def is_directory(self, path: str, follow: bool = True) -> bool:
+        """Whether something is a directory. follow: or a link to one."""
+        try:
+            with contextlib.closing(Source(self.root, path or "/", follow)) as source:
+                return source.is_directory
         except (SyscallError, FileNotFoundError):
             return False
 

@@ -20,7 +20,7 @@ from ch04_images.tar import Bounds
 from final.build import configuration
 from final.build.context import Files, archive_in
 from final.build.dockerfile import Instruction
-from final.build.patterns import PatternError
+from final.build.patterns import Ignored, PatternError
 from final.engine.container_root import Root
 from final.engine.copying import Copying, Source, Target, extract, transfer
 from final.images.gzip_writer import Sum
@@ -34,18 +34,25 @@ if TYPE_CHECKING:
 
     Owner = tuple[int, int]
 
-REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
-
 
 class Wish:
-    """How files are copied. target: where to, absolute, ending with / if it must be a directory; extracts: archives
-    become what is in them; owner, mode: of what is made, None for their own."""
+    """How files are copied. extracts: archives become what is in them; owner, mode: of what is made, None for their
+    own; excluded: what of a directory is left out."""
 
-    def __init__(self, target: str, extracts: bool) -> None:
-        self.target = target
+    def __init__(self, extracts: bool, owner: Owner | None = None, mode: int | None = None) -> None:
         self.extracts = extracts
-        self.owner: Owner | None = None
-        self.mode: int | None = None
+        self.owner = owner
+        self.mode = mode
+        self.excluded = Ignored()
+
+
+class Piece:
+    """Something that is copied. path: of a file or a directory, below the root of its tree; target: where to, absolute,
+    ending with / if it must be a directory."""
+
+    def __init__(self, path: str, target: str) -> None:
+        self.path = path
+        self.target = target
 
 
 def target_of(text: str, directory: str) -> str:
@@ -73,45 +80,54 @@ def mode_in(text: str) -> int:
     return int(text, 8)
 
 
-def found(instruction: Instruction, files: Files, patterns: Sequence[str]) -> list[str]:
-    """The paths of all that is to be copied. Raises DockerfileError if there is none for a source."""
-    paths: list[str] = []
-    for text in patterns:
-        if text.startswith(REMOTE):
-            raise instruction.error(f"{text} is not fetched", "RUN wget does, and says so in the image's history")
-        try:
-            matching = files.find(text)
-        except PatternError as error:
-            raise instruction.error(str(error)) from None
-        if not matching:
-            raise instruction.error(
-                f"{text} is not there", "nor is what .dockerignore leaves out, or a link leads out to"
-            )
-        paths += matching
-    return paths
+def found(instruction: Instruction, files: Files, pattern: str, target: str) -> list[Piece]:
+    """All that a source means. With --parents it keeps the directories above it, or those behind `/./`. Raises
+    DockerfileError if there is none."""
+    keeps = instruction.is_on("parents")
+    above, below = pattern.split("/./", 1) if keeps and "/./" in pattern else ("", pattern)
+    try:
+        places = files.find(above, deep=keeps)
+        paths = [(place, path) for place in places for path in files.find(below, place, deep=keeps)]
+    except PatternError as error:
+        raise instruction.error(str(error)) from None
+    if not paths:
+        raise instruction.error(
+            f"{pattern} is not there", "nor is what .dockerignore leaves out, or a link leads out to"
+        )
+    if not keeps:
+        return [Piece(path, target) for _, path in paths]
+    return [
+        Piece(path, _below(target, files, path, posixpath.relpath(path or ".", place or "."))) for place, path in paths
+    ]
 
 
-def digest_of(files: Files, paths: Sequence[str], wish: Wish) -> str:
+def _below(target: str, files: Files, path: str, kept: str) -> str:
+    """Where something goes with the directories that it keeps: a directory takes its own name along."""
+    kept = kept if files.is_directory(path) else posixpath.dirname(kept)
+    return posixpath.join(target, "" if kept == "." else kept, "")
+
+
+def digest_of(files: Files, pieces: Sequence[Piece], wish: Wish) -> str:
     """What the cache knows files by: names, modes, owners and contents, but no times. Raises OSError, EngineError."""
     total = hashlib.sha256()
-    for path in paths:
-        with contextlib.closing(_source(files, path)) as source:
+    for piece in pieces:
+        with contextlib.closing(_source(files, piece.path)) as source:
             one = Sum()
             _Packing(one, files, wish, timeless=True).add_source(source, source.name)  # type: ignore[arg-type]
-        total.update(f"{path}\0{one.digest}\n".encode(errors="surrogateescape"))
+        total.update(f"{piece.path}\0{piece.target}\0{one.digest}\n".encode(errors="surrogateescape"))
     return f"sha256:{total.hexdigest()}"
 
 
-def copy(files: Files, paths: Sequence[str], wish: Wish, root: Root) -> None:
+def copy(files: Files, pieces: Sequence[Piece], wish: Wish, root: Root) -> None:
     """Copy all of it. root: of the tree into which it goes. Raises OSError, EngineError."""
-    for path in paths:
-        with contextlib.closing(_source(files, path)) as source:
+    for piece in pieces:
+        with contextlib.closing(_source(files, piece.path)) as source:
             archive = archive_in(source) if wish.extracts else None
             if archive is not None:
                 with open(archive, "rb", 0) as file:
-                    _extract(file, wish.target, root, wish.owner)
+                    _extract(file, piece.target, root, wish.owner)
             else:
-                _copy_one(source, files, wish, root)
+                _copy_one(source, piece.target, files, wish, root)
 
 
 def _source(files: Files, path: str) -> Source:
@@ -123,10 +139,10 @@ def _source(files: Files, path: str) -> Source:
     return Source(files.root, f"{path}/.", follow=True)
 
 
-def _copy_one(source: Source, files: Files, wish: Wish, root: Root) -> None:
-    is_below = source.is_directory or wish.target.endswith("/")
-    os.close(make_directory(root, wish.target if is_below else posixpath.dirname(wish.target), wish.owner))
-    target = Target(root, wish.target)
+def _copy_one(source: Source, path: str, files: Files, wish: Wish, root: Root) -> None:
+    is_below = source.is_directory or path.endswith("/")
+    os.close(make_directory(root, path if is_below else posixpath.dirname(path), wish.owner))
+    target = Target(root, path)
     try:
         transfer(source, target, Bounds(), lambda sink: _Packing(sink, files, wish))
     finally:
@@ -163,21 +179,27 @@ class _Packing(Copying):
         super().__init__(sink, wish.owner)
         self._files = files
         self._mode = wish.mode
+        self._excluded = wish.excluded
         self._timeless = timeless
         self._top = ""  # where what is packed really is in its tree
         self._name = b""  # as it is called in the archive
+        self._alone = ""  # the name of a single file
 
     def add_source(self, source: Source, name: bytes) -> None:
         self._top = self._files.place_of(source)
         self._name = name if name != b"." else b""
+        self._alone = "" if source.is_directory else os.fsdecode(source.name)
         super().add_source(source, name)
 
     def add(self, name: bytes, directory: int, path: bytes) -> bool:
         below = os.fsdecode(path[len(self._name) :]).lstrip("/")
         place = posixpath.join(self._top, below) if below else self._top
-        if place in self._files.ignored:
+        leaving = [
+            one for one, what in ((self._files.ignored, place), (self._excluded, below or self._alone)) if what in one
+        ]
+        if leaving:
             is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode)
-            return is_directory and self._files.ignored.has_exceptions
+            return is_directory and all(one.has_exceptions for one in leaving)
         return super().add(name, directory, path)
 
     def _header(self, entry: Entry, records: Records | None = None) -> None:

@@ -25,12 +25,13 @@ KNOWN = frozenset(
     )
 )
 WITH_FLAGS = {
-    "ADD": ("chown", "chmod"),
-    "COPY": ("from", "chown", "chmod", "link"),
+    "ADD": ("chown", "chmod", "link", "checksum", "exclude"),
+    "COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
     "FROM": ("platform",),
     "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
     "RUN": ("mount", "network"),
 }
+SWITCHES = {"": True, "true": True, "1": True, "false": False, "0": False}
 WITH_DOCUMENTS = ("ADD", "COPY", "RUN")
 DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.*?)\s*")
 DOCUMENT = re.compile(r"(\d*)<<(-?)([^<]+)")
@@ -69,6 +70,15 @@ class Instruction:
         if len(values) > 1:
             raise self.error(f"--{name} is given {len(values)} times")
         return values[0] if values else ""
+
+    def is_on(self, name: str) -> bool:
+        """Whether a flag that is a switch is given: --NAME, --NAME=true. Raises DockerfileError."""
+        if name not in dict(self.flags):
+            return False
+        value = self.flag(name).lower()
+        if value not in SWITCHES:
+            raise self.error(f"--{name}={value} is neither true nor false")
+        return SWITCHES[value]
 
     def error(self, why: str, hint: str = "") -> DockerfileError:
         """What is wrong with it."""

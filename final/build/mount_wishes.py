@@ -8,7 +8,7 @@ from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import parse_size
 from final.build import configuration
 from final.build.copying import mode_in, target_of
-from final.build.dockerfile import Instruction
+from final.build.dockerfile import SWITCHES, Instruction
 from final.build.owner import is_id
 
 TYPE_CHECKING = False
@@ -30,7 +30,6 @@ ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "rea
 SHARED, PRIVATE, LOCKED = "shared", "private", "locked"
 SECRETS = "/run/secrets"
 AGENTS = "/run/buildkit/ssh_agent."  # and a number: where BuildKit has them
-SWITCHES = {"": True, "true": True, "1": True, "false": False, "0": False}
 
 
 class MountWish:

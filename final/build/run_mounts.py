@@ -89,7 +89,7 @@ class RunMounts:
         ]
 
     def _digest(self, wish: MountWish) -> str:
-        return copying.digest_of(self._files[wish], [wish.source], _copied(wish))
+        return copying.digest_of(self._files[wish], [copying.Piece(wish.source, COPIED)], _copied(wish))
 
     @contextlib.contextmanager
     def made(self) -> Iterator[Made]:
@@ -120,7 +120,7 @@ class RunMounts:
         os.mkdir(directory)
         stack.callback(state.remove_tree, directory)
         with Root(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as root:
-            copying.copy(files, [wish.source], _copied(wish), root)
+            copying.copy(files, [copying.Piece(wish.source, COPIED)], _copied(wish), root)
         if self._digest(wish) != self._digests[wish]:
             raise self._instruction.error("a file has changed while it was copied", "build again")
         return directory + COPIED
@@ -170,9 +170,7 @@ class RunMounts:
 
 def _copied(wish: MountWish) -> copying.Wish:
     """How its files would be copied."""
-    found = copying.Wish(COPIED, extracts=False)
-    found.owner = None if wish.stage else ROOT
-    return found
+    return copying.Wish(extracts=False, owner=None if wish.stage else ROOT)
 
 
 def _cache_of(wish: MountWish) -> tuple[str, int]:

@@ -7,14 +7,11 @@ import os
 
 from final.build import cache, configuration, copying, running
 from final.build.built import PROXIES, Built
-from final.build.context import Files
+from final.build.copy_step import copy_files, write_text
 from final.build.dockerfile import Instruction, is_document
-from final.build.owner import numbers_of, owner_of
 from final.build.run_mounts import RunMounts
 from final.build.union import Union
-from final.build.words import WordError, expand_document
 from final.engine import mounts
-from final.engine.container_root import Root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,80 +37,6 @@ def make_working_directory(build: Build, stage: Stage, built: Built, instruction
     built.config["WorkingDir"] = path
 
 
-# ---------------------------------------------------------------- COPY and ADD
-
-
-def copy_files(build: Build, stage: Stage, built: Built, instruction: Instruction) -> None:
-    """COPY and ADD: files of the context, of another stage, of an image, or of the Dockerfile itself."""
-    words = _words(built, instruction)
-    *sources, target = words
-    patterns = [word for word in sources if not is_document(word)]
-    names = [document.name for document in instruction.documents]
-    wish = copying.Wish(copying.target_of(target, built.directory), instruction.word == "ADD")
-    wish.mode = copying.mode_of(instruction, built.variables)
-    wish.owner = _owner(build, built, instruction)
-    with contextlib.ExitStack() as stack:
-        files = build.files_of(stage, instruction, instruction.flag("from"), stack)
-        paths = copying.found(instruction, files, patterns)
-        if len(paths) + len(names) > 1 and not wish.target.endswith("/"):
-            raise instruction.error("several things go into a directory", f"{target}/")
-        written = _written(build, built, instruction, stack) if names else files
-        digests = [copying.digest_of(files, paths, wish), copying.digest_of(written, names, wish)]
-
-        @contextlib.contextmanager
-        def make() -> Iterator[ContainerRecord]:
-            with Union(build.layers_of(built), built.name) as union:
-                copying.copy(files, paths, wish, union.root)
-                copying.copy(written, names, wish, union.root)
-                if copying.digest_of(files, paths, wish) != digests[0]:
-                    raise instruction.error("a file has changed while it was copied", "build again")
-                yield union.record
-
-        key = cache.key_of(built.diff_ids, instruction.word, wish.target, *digests)
-        flags = [f"--{name}={value}" for name, value in instruction.flags]
-        build.add_layer(built, key, " ".join([instruction.word, *flags, *words]), make)
-
-
-def _words(built: Built, instruction: Instruction) -> list[str]:
-    """The sources of COPY, and its target, with their variables replaced. Raises DockerfileError."""
-    words = configuration.words_of(instruction.text) or instruction.text.split()
-    found = [
-        word if is_document(word) else configuration.expanded(instruction, word, built.variables) for word in words
-    ]
-    if len(found) < 2 or not all(found):
-        raise instruction.error("it has no source, or no target, or an empty one")
-    return found
-
-
-def _written(build: Build, built: Built, instruction: Instruction, stack: contextlib.ExitStack) -> Files:
-    """Its here-documents, as files."""
-    top = build.new_path()
-    os.mkdir(top)
-    for document in instruction.documents:
-        if "/" in document.name or document.name in (".", ".."):
-            raise instruction.error(f"{document.name!r} is no name for a file")
-        text = document.text
-        if document.expands:
-            try:
-                text = expand_document(text, built.variables, instruction.escape)
-            except WordError as error:
-                raise instruction.error(str(error)) from None
-        _write(f"{top}/{document.name}", text, 0o644)
-    return Files(stack.enter_context(Root(os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))))
-
-
-def _owner(build: Build, built: Built, instruction: Instruction) -> tuple[int, int] | None:
-    """Of what is copied: as --chown says; else root, but files of a stage or an image keep theirs."""
-    text = configuration.expanded(instruction, instruction.flag("chown"), built.variables)
-    if not text:
-        return None if instruction.flag("from") else (0, 0)
-    numbers = numbers_of(text)
-    if numbers is not None:
-        return numbers
-    with Union(build.layers_of(built), built.name) as union:
-        return owner_of(instruction, text, union.root)
-
-
 # ---------------------------------------------------------------- RUN
 
 
@@ -133,7 +56,7 @@ def run_command(build: Build, stage: Stage, built: Built, instruction: Instructi
             with wanted.made() as made:
                 if script:
                     path = build.new_path()
-                    _write(path, script, 0o755)
+                    write_text(path, script, 0o755)
                     made.mounts.append(mounts.entry(mounts.BIND, path, running.SCRIPT, ["ro"]))
                 variables = {**made.variables, **build.wishes.proxies, **arguments}
                 command = running.Command(argv, built.config, variables, made.mounts, network, made.secrets)
@@ -162,12 +85,6 @@ def _argv(built: Built, instruction: Instruction) -> tuple[list[str], str]:
         text = documents[0].text
         return ([running.SCRIPT], text) if text.startswith("#!") else ([*shell, text], "")
     return [*shell, instruction.text + "".join(f"\n{one.text}{one.name}" for one in documents)], ""
-
-
-def _write(path: str, text: str, mode: int) -> None:
-    with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
 
 
 STEPS: dict[str, Callable[[Build, Stage, Built, Instruction], None]] = {

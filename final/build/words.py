@@ -1,10 +1,13 @@
-"""Words of an instruction: quotes, escapes, and variables: $NAME, ${NAME}, ${NAME:-word}, ${NAME:+word}, ${NAME:?word}.
+"""Words of an instruction: quotes, escapes, and variables: $NAME, ${NAME}, ${NAME:-word}, ${NAME:+word}, ${NAME:?word},
+${NAME#pattern}, ${NAME%pattern}, ${NAME/pattern/word}.
 
 Source: Docker's "Dockerfile reference", "Environment replacement". A POSIX shell's rules are the model, but nothing is
 run: there are no commands and no arithmetic in it.
 """
 
 from __future__ import annotations
+
+from final.build import substitution
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,15 +67,19 @@ def expand_document(text: str, variables: Mapping[str, str], escape: str = "\\")
 
 
 class _Reader:
-    """Text that is read letter by letter. What is found are pieces: (text, whether whitespace in it separates)."""
+    """Text that is read letter by letter. What is found are pieces: (text, whether whitespace in it separates).
+    of_pattern: an escaped letter keeps a backslash, which is for the pattern to understand."""
 
-    def __init__(self, text: str, variables: Mapping[str, str], escape: str, depth: int = 0) -> None:
+    def __init__(
+        self, text: str, variables: Mapping[str, str], escape: str, depth: int = 0, of_pattern: bool = False
+    ) -> None:
         if depth > DEEPEST:
             raise WordError(f"more than {DEEPEST} words within words")
         self._text = text
         self._variables = variables
         self._escape = escape
         self._depth = depth
+        self._of_pattern = of_pattern
         self._at = 0
         self._found: list[tuple[str, bool]] = []
 
@@ -126,7 +133,7 @@ class _Reader:
             self._add(self._variable(), separates=True)
         elif letter == self._escape:
             self._at += 1
-            self._add(self._next())
+            self._add(("\\" if self._of_pattern else "") + self._next())
         else:
             self._add(self._next(), separates=True)
 
@@ -174,22 +181,41 @@ class _Reader:
             raise WordError("${ is not closed")
         if modifier == "}":
             return value or ""
+        if modifier in ("#", "%"):
+            is_longest = self._skips(modifier)
+            cut = substitution.without_beginning if modifier == "#" else substitution.without_end
+            return cut(value or "", self._word_to("}", of_pattern=True), is_longest)
+        if modifier == "/":
+            return self._replaced(value or "")
         if modifier == ":":
             modifier = self._next()
             value = value or None
         if modifier not in ("-", "+", "?"):
-            raise WordError(f"${{{name}{modifier}…: only :-, :+ and :? are known")
-        word = self._word_to_brace()
+            raise WordError(f"${{{name}{modifier}…: only :-, :+, :?, #, % and / are known")
+        word = self._word_to("}")
         if modifier == "+":
             return word if value is not None else ""
         if value is None and modifier == "?":
             raise WordError(f"{name}: {word or 'it is not set'}")
         return word if value is None else value
 
-    def _word_to_brace(self) -> str:
-        inner = _Reader(self._text, self._variables, self._escape, self._depth + 1)
+    def _replaced(self, value: str) -> str:
+        is_every = self._skips("/")
+        pattern = self._word_to("/}", of_pattern=True)
+        text = self._word_to("}") if self._text[self._at - 1] == "/" else ""
+        return substitution.replaced(value, pattern, text, is_every)
+
+    def _skips(self, letter: str) -> bool:
+        """Go past a letter, if it is the next."""
+        is_next = self._text[self._at : self._at + 1] == letter
+        self._at += is_next
+        return is_next
+
+    def _word_to(self, ends: str, of_pattern: bool = False) -> str:
+        """What stands before one of these letters, which is gone past."""
+        inner = _Reader(self._text, self._variables, self._escape, self._depth + 1, of_pattern)
         inner._at = self._at
-        while not inner.is_at_end() and inner._text[inner._at] != "}":
+        while not inner.is_at_end() and inner._text[inner._at] not in ends:
             inner._take()
         if inner.is_at_end():
             raise WordError("${ is not closed")

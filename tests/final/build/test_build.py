@@ -191,7 +191,6 @@ def test_add_unpacks_archives(builder: Builder) -> None:
     builder("ADD a.tar.gz /in\nADD a.tar.gz no.tar /in/\nCOPY a.tar.gz /copied\n")
     found = builder.sh("cat /in/x/y /in/no.tar; echo; stat -c %u /in/x/y; ls /in; test -f /copied").split()
     assert found == ["abctext", "42", "no.tar", "x"]
-    builder.fails("ADD http://192.0.2.1/a /a", "Dockerfile:2: ADD", "not fetched")
 
 
 def test_what_is_ignored(builder: Builder) -> None:
@@ -209,6 +208,47 @@ def test_what_is_ignored(builder: Builder) -> None:
     builder.write("Dockerfile.dockerignore", "*\n!a.md\n")
     builder("COPY . /all/")
     assert builder.sh("ls /all") == "a.md"
+
+
+def test_copy_without_some(builder: Builder) -> None:
+    for name in ("home.txt", "home.md", "home.c", "d/a.txt", "d/a.c", "d/e/b.txt", "d/e/b.c", "d/e/keep.txt"):
+        builder.write(name, name)
+    builder(
+        "COPY --exclude=*.txt --exclude=*.md hom* /top/\nCOPY --exclude=*.txt d /one/\n"
+        "ARG end=txt\nCOPY --exclude=**/*.$end --exclude=!**/keep.txt d /all/\nADD --exclude=e d /two/\n"
+    )
+    assert builder.sh("cd /; find top one all two -type f | sort").split() == [
+        *("all/a.c", "all/e/b.c", "all/e/keep.txt", "one/a.c", "one/e/b.c", "one/e/b.txt", "one/e/keep.txt"),
+        *("top/home.c", "two/a.c", "two/a.txt"),
+    ]
+    said = builder("COPY --exclude=*.txt d /one/")
+    builder.write("d/a.txt", "changed")
+    assert "Using cache" in builder("COPY --exclude=*.txt d /one/") and "Using cache" not in said
+    builder.fails("COPY --exclude=[ d /one/", "Dockerfile:2: COPY", "without ]")
+
+
+def test_copy_with_parents(builder: Builder) -> None:
+    for name in ("x/y/a.txt", "x/y/b.c", "x/z/a.txt", "w/a.txt", "x/y/deep/er/a.txt"):
+        builder.write(name, name)
+    os.symlink("x", builder.context / "link")
+    builder.write(".dockerignore", "w\n")
+    builder(
+        "FROM busybox\nCOPY --parents ./x/y/a.txt x/z/a.txt /one/\n"
+        "COPY --parents x/./y/*.txt /two/\nCOPY --parents x/y /three/\n"
+        "COPY --parents **/a.txt /four/\nCOPY --parents=true x/./**/deep /five/\n"
+        "COPY --parents=false x/y/b.c /six/\nCOPY --parents . /seven\nCOPY --parents --chown=5:6 x/./y/b.c /eight/\n"
+        "FROM busybox\nCOPY --from=0 --parents /one/x/./y /nine/\nCOPY --from=0 /one /one\n"
+    )
+    found = builder.sh("cd /; find one nine -type f | sort").split()
+    assert found == ["nine/y/a.txt", "one/x/y/a.txt", "one/x/z/a.txt"]
+    builder((builder.context / "Dockerfile").read_text().rpartition("FROM")[0])
+    assert builder.sh("cd /; find two three four five six eight -type f | sort; stat -c %u:%g /eight/y").split() == [
+        *("eight/y/b.c", "five/y/deep/er/a.txt", "four/x/y/a.txt", "four/x/y/deep/er/a.txt", "four/x/z/a.txt"),
+        *("six/b.c", "three/x/y/a.txt", "three/x/y/b.c", "three/x/y/deep/er/a.txt", "two/y/a.txt", "5:6"),
+    ]
+    assert builder.sh("ls /seven").split() == ["Dockerfile", "link", "x"]
+    builder.fails("COPY --parents=perhaps x /y/", "neither true nor false")
+    builder.fails("COPY --parents x/../../y /y/", "leads out")
 
 
 def test_dockerfile_elsewhere(builder: Builder, tmp_path: Path) -> None:

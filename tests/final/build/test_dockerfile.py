@@ -93,7 +93,7 @@ def test_flags() -> None:
         twice.flag("from")
 
 
-VARIABLES = {"x": "1 2", "empty": "", "y_2": "why"}
+VARIABLES = {"x": "1 2", "empty": "", "y_2": "why", "path": "a.b.c/d.e"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +112,25 @@ VARIABLES = {"x": "1 2", "empty": "", "y_2": "why"}
         ("${empty+d}", "d"),
         ("${none:-${x:+$y_2}}", "why"),
         ("${none:-'}'}", "}"),
+        ("${path#*.}", "b.c/d.e"),
+        ("${path##*.}", "e"),
+        ("${path%.*}", "a.b.c/d"),
+        ("${path%%.*}", "a"),
+        ("${path#b}${path%d}", "a.b.c/d.ea.b.c/d.e"),
+        ("${path#?.}", "b.c/d.e"),
+        (r"${path#\?.}", "a.b.c/d.e"),
+        ("${path/./-}", "a-b.c/d.e"),
+        ("${path//./-}", "a-b-c/d-e"),
+        (r"${path/\//-}", "a.b.c-d.e"),
+        ("${path//[a.]/}", "a.b.c/d.e"),
+        ("${path/b*d}", "a..e"),
+        ("${path//?.}", "c/e"),
+        ("${path//}", "a.b.c/d.e"),
+        (r"${path//./\1}", "a1b1c/d1e"),
+        ("${path//./$y_2}", "awhybwhyc/dwhye"),
+        ("${path#${none:-a.}}", "b.c/d.e"),
+        ("${path%'}'}", "a.b.c/d.e"),
+        ("${none#a}${none/a/b}", ""),
         (r"\$x", "$x"),
         (r"a\ b", "a b"),
         ("'$x'", "$x"),
@@ -128,7 +147,21 @@ def test_variables(text: str, found: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["'", '"a', "${x", "${", "${}", "${x%a}", "${none:?must be set}", "${a:-" * 60 + "}" * 60, "${x:"]
+    "text",
+    [
+        "'",
+        '"a',
+        "${x",
+        "${",
+        "${}",
+        "${x^a}",
+        "${x%a",
+        "${x/a",
+        "${x/a/b",
+        "${none:?must be set}",
+        "${a:-" * 60 + "}" * 60,
+        "${x:",
+    ],
 )
 def test_what_is_no_word(text: str) -> None:
     with pytest.raises(WordError):
