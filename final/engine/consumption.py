@@ -12,7 +12,9 @@ import time
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state
+from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import names, store
+from ch06_network import wishes
 from final.output import LIST_FORMAT, print_rows
 
 TYPE_CHECKING = False
@@ -50,7 +52,8 @@ class Look:
         self.limit = min(int(_in(found, "memory", "usage", "limit")) or machine_memory(), machine_memory())
         self.pids = int(_in(found, "pids", "current"))
         self.read, self.written = disk_bytes(found)
-        self.received, self.sent = network_bytes(stored.state()["pid"])
+        has_own = wishes.mode_of(stored)[0] != "host"  # else the counters are this machine's
+        self.received, self.sent = network_bytes(stored.state()["pid"]) if has_own else (0, 0)
 
 
 def _in(found: dict[str, Any], *keys: str) -> Any:
@@ -171,6 +174,7 @@ def row_of(id: str, now: Look | None, before: Look | None, whole: bool) -> dict[
 def _screen() -> Any:
     from rich.live import Live
 
+    clean_up_when_interrupted()
     live = Live(auto_refresh=False)
     live.start()
     return live

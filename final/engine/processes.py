@@ -25,7 +25,7 @@ def list_processes(options: Options) -> int:
     stored = store.find(container)
     os.close(process.open_process(stored))  # it runs
     pids = set(map(str, pids_of(stored)))
-    head, *lines = _ps(words)
+    head, *lines = _ps(words, pids)
     columns = head.split()
     if "PID" not in columns:
         raise EngineError(f"top {' '.join(words)}", "these columns have no PID", "such as -o pid,args")
@@ -43,16 +43,23 @@ def pids_of(stored: Stored) -> list[int]:
     return namespaces.processes_in("pid", namespaces.of_process(stored.state()["pid"])["pid"])
 
 
-def _ps(words: list[str]) -> list[str]:
-    """What this machine's ps(1) says."""
-    try:
-        found = subprocess.run(["ps", *words], capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError:
-        raise EngineError("top", "there is no ps here", "Debian has it in the package procps") from None
+def _ps(words: list[str], pids: set[str]) -> list[str]:
+    """What this machine's ps(1) says of these processes, whatever their terminals; and of more, if its options don't go
+    together with a list of pids."""
+    found = _run([*words, f"-q{','.join(sorted(pids))}"])
+    if found.returncode:
+        found = _run(words)
     lines = found.stdout.splitlines()
     if found.returncode or not lines:
         raise EngineError(f"ps {' '.join(words)}", " ".join(found.stderr.split()[:12]) or "it says nothing")
     return lines
+
+
+def _run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["ps", *words], capture_output=True, text=True, errors="replace", check=False)
+    except FileNotFoundError:
+        raise EngineError("top", "there is no ps here", "Debian has it in the package procps") from None
 
 
 COMMANDS = {

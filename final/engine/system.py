@@ -1,134 +1,16 @@
-"""`info`, `version`, and `system df | info | prune | events`: the engine as a whole, in Docker's words."""
+"""`system df | info | prune | events`: the engine as a whole."""
 
 from __future__ import annotations
 
 import os
 
-from ch02_namespaces import cgroups
 from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
 from ch02_namespaces.syscalls import in_user_namespace
-from ch04_images import images, state
-from ch05_lifecycle import store
+from ch04_images import state
 from final.agreed import agreed
-from final.engine import disk_usage, ending, event_commands, volume_commands, words
-from final.engine.container_list import LIVE, looked_at
+from final.engine import about, disk_usage, ending, event_commands, volume_commands, words
 from final.engine.pruning import FORCE, filter_of
 from final.engine.usage import tree_bytes
-from final.images.store import is_step
-from final.output import FORMAT, print_one
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-API = "1.43"
-"""The version of Docker's API whose shapes the lists and documents here have."""
-
-
-# ---------------------------------------------------------------- version and info
-
-
-def show_version(options: Options) -> int:
-    """`version`: there is no daemon, so client and server are the same program."""
-    found = version()
-    if options.format:
-        return print_one(found, options.format)
-    for part, known in (("Client", found["Client"]), ("Server", found["Server"])):
-        print(f"{part}:")
-        for name, value in known.items():
-            if isinstance(value, str):
-                print(f" {name + ':':<18}{value}")
-    return 0
-
-
-def version() -> dict[str, Any]:
-    """All versions."""
-    import platform
-
-    from ch07_practice.oci.document import SPEC
-    from final.runtime.cli import VERSION
-
-    machine = _machine()
-    common = {"Version": VERSION, "ApiVersion": API, "Os": "linux", "Arch": machine}
-    kernel = os.uname().release
-    parts = [
-        {"Name": "Engine", "Version": VERSION, "Details": {"ApiVersion": API, "KernelVersion": kernel}},
-        {"Name": "mydocker-runtime", "Version": VERSION, "Details": {"SpecVersion": SPEC}},
-    ]
-    python = platform.python_version()
-    server = {**common, "MinAPIVersion": API, "KernelVersion": kernel, "PythonVersion": python, "Components": parts}
-    return {"Client": {**common, "PythonVersion": python, "Context": "default"}, "Server": server}
-
-
-def _machine() -> str:
-    from final.images.platform import of_machine
-
-    return of_machine().architecture
-
-
-def show_info(options: Options) -> int:
-    """`info`: what there is on this machine."""
-    state.require_root()
-    found = info()
-    if options.format:
-        return print_one(found, options.format)
-    for name, value in found.items():
-        shown = ", ".join(map(str, value)) if isinstance(value, list | dict) else value
-        print(f"{name}: {shown}")
-    return 0
-
-
-def info() -> dict[str, Any]:
-    """The fields of `docker info` that mean something here."""
-    containers = [one.state for one in looked_at()]
-    mounted = cgroups.hierarchies()
-    return {
-        "ID": _machine_id(),
-        "Containers": len(containers),
-        "ContainersRunning": sum(one in (store.RUNNING, store.RESTARTING) for one in containers),
-        "ContainersPaused": containers.count(words.PAUSED),
-        "ContainersStopped": sum(one not in LIVE for one in containers),
-        "Images": len({tuple(image.layers) for image in images.every() if not is_step(image)}),
-        "Driver": "overlay2",
-        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "none", "vxlan", "host-routes"]},
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": str(min((one.number() for one in mounted), default=1)),
-        "Runtimes": {"mydocker-runtime": {"path": "mydocker-runtime"}},
-        "DefaultRuntime": "mydocker-runtime",
-        "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if in_user_namespace() else [])],
-        "KernelVersion": os.uname().release,
-        "OperatingSystem": _system(),
-        "OSType": "linux",
-        "Architecture": os.uname().machine,
-        "NCPU": os.cpu_count(),
-        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "Name": os.uname().nodename,
-        "DockerRootDir": state.place(),
-        "ServerVersion": version()["Server"]["Version"],
-        "Warnings": [],
-    }
-
-
-def _machine_id() -> str:
-    """machine-id(5); empty where there is none."""
-    try:
-        with open("/etc/machine-id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
-
-
-def _system() -> str:
-    """os-release(5)."""
-    import platform
-
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-    except OSError:
-        return "Linux"
-
-
-# ---------------------------------------------------------------- prune
 
 
 def prune_everything(options: Options) -> int:
@@ -167,11 +49,9 @@ def _layers_bytes() -> int:
     return tree_bytes(directory) if os.path.isdir(directory) else 0
 
 
-VERSION_COMMAND = CliCommand("Show the versions of the engine and its parts.", [FORMAT], "", show_version)
-INFO = CliCommand("Show what there is on this machine.", [FORMAT], "", show_info)
 SYSTEM_COMMANDS = {
     "df": disk_usage.COMMAND,
-    "info": INFO,
+    "info": about.COMMANDS["info"],
     "events": event_commands.COMMANDS["events"],
     "prune": CliCommand(
         "Remove what nobody needs.",
@@ -193,7 +73,5 @@ def run_system_command(options: Options) -> int:
 
 
 COMMANDS = {
-    "version": VERSION_COMMAND,
-    "info": INFO,
     "system": CliCommand("The engine: df, info, events, prune.", [], "COMMAND ...", run_system_command),
 }

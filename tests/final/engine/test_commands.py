@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import finish, read_line
 from tests.support.leaks import cgroups
 from tests.support.polling import eventually
+from tests.support.terminals import Terminal
 
 pytestmark = pytest.mark.kernel
 
@@ -95,8 +97,37 @@ def test_top(box: Box) -> None:
     assert head.split() == ["PID", "COMMAND"] and len(lines) == 2
     assert box.show("one", "{{.State.Pid}}") in [line.split()[0] for line in lines]
     assert len(box.lines("top", "one", "aux")) == 3
+    assert box.lines("top", "one", "-ef")[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     fails(box.raw("top", "one", "-o", "args"), ENGINE_FAILED, "PID")
     fails(box.raw("top", "nosuch"), ENGINE_FAILED, "nosuch")
+
+
+def test_top_on_a_terminal(box: Box) -> None:
+    """What ps(1) is told to show counts, and not which terminal it is on."""
+    box.sleeper("one")
+    for words in (["-o", "pid,args"], ["aux"], ["-f"], ["-ef"]):
+        terminal = Terminal(box.engine.host, box.engine.command_line("top", "one", *words))
+        terminal.expect(rb"PID.*sleep 1000")
+        assert terminal.wait() == 0
+
+
+def test_stats_on_a_terminal(box: Box) -> None:
+    box.sleeper("one", "-m", "64m")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        terminal = Terminal(box.engine.host, box.engine.command_line("stats"))
+        terminal.expect(rb"cpu %.*one.*/ 64MiB")
+        terminal.expect(rb"one.*/ 64MiB")  # again
+        terminal.process.send_signal(number)
+        terminal.expect(rb"\x1b\[\?25h")  # the cursor
+        assert terminal.wait() == 130 and terminal.mode_is_restored()
+
+
+def test_stats_of_one_on_the_network_of_this_host(box: Box) -> None:
+    box.start(["sleep", "1000"], "--name", "one", "--net", "host")
+    box.engine.host.run(["ping", "-c1", "127.0.0.1"])
+    box.engine.host.run(["ip", "link", "add", "busy", "type", "dummy"])
+    assert box("stats", "--no-stream", "--format", "{{.NetIO}}", "one") == "0B / 0B"
+    box.engine.host.run(["ip", "link", "del", "busy"])
 
 
 def test_stats(box: Box) -> None:

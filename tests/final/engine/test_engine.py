@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def test_version_and_info(box: Box) -> None:
     assert box("--version") == f"mydocker version {version}"
     shown = box("version")
     assert "Client:" in shown and "Server:" in shown and version in shown
+    assert re.search(r"^ API version: +1\.43$", shown, re.MULTILINE) and re.search(r"^ +OS/Arch: +linux/", shown, re.M)
     box.sleeper("one")
     box("create", "--name", "two", "busybox")
     box("pause", "one")
@@ -28,6 +30,9 @@ def test_version_and_info(box: Box) -> None:
     assert counts == {"Running": 0, "Paused": 1, "Stopped": 1} and known["Containers"] == 2 and known["Images"] == 1
     assert known["DockerRootDir"] == str(box.root) and known["Driver"] == "overlay2" and known["NCPU"] >= 1
     assert box("info", "--format", "{{.OSType}} {{.CgroupVersion}}").split()[0] == "linux"
+    shown = box("info")
+    for line in ("Containers: 2", " Paused: 1", "Storage Driver: overlay2", f"Docker Root Dir: {box.root}", " seccomp"):
+        assert f" {line}" in shown.splitlines(), line
     assert "Containers: 2" in box("info") and box("system", "info", "--format", "{{.Containers}}") == "2"
     box("unpause", "one")
 

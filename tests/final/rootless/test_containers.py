@@ -182,7 +182,8 @@ def test_state_is_at_home_and_nobody_elses(user: User) -> None:
     top = user.home / ".local/share/mydocker"
     assert (top.stat().st_uid, stat.S_IMODE(top.stat().st_mode)) == (UID, 0o700)
     assert user("info", "--format", "{{.DockerRootDir}}").text == str(top)
-    assert "name=rootless" in user("info").text
+    assert "name=rootless" in user("info", "--format", "{{.SecurityOptions}}").text
+    assert "\n  rootless\n" in user("info").text
     elsewhere = {**user.environment, "XDG_DATA_HOME": str(user.home / "data")}
     assert user("images", "-q", env=elsewhere).text == ""
     assert (user.home / "data/mydocker").is_dir()
