@@ -142,6 +142,12 @@ def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
     )
 
 
+def is_frozen(directory: str) -> bool:
+    """Whether freeze() has stopped the processes of a group, or is about to; not if there is no such group."""
+    path = f"{directory}/freezer.state"
+    return os.path.exists(path) and syscalls.read_file(path) != "THAWED"
+
+
 def kill(directory: str) -> None:
     """SIGKILL every process of a group and of those below it; frozen meanwhile, so that none can fork away."""
     freeze(directory, True)

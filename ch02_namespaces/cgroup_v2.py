@@ -133,6 +133,12 @@ def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
     )
 
 
+def is_frozen(directory: str) -> bool:
+    """Whether freeze() has stopped the processes of a group; not if there is no such group."""
+    path = f"{directory}/cgroup.events"
+    return os.path.exists(path) and bool(_fields(path).get("frozen"))
+
+
 def kill(directory: str) -> None:
     """SIGKILL every process of a group and of those below it: cgroup.kill, since Linux 5.14. It wins against fork."""
     syscalls.write_file(f"{directory}/cgroup.kill", "1")

@@ -234,6 +234,11 @@ class Cgroup:
             raise EngineError("freezing", "there is no cgroup of version 2 and no freezer that we may use")
         hierarchy.version.freeze(self._in(hierarchy), frozen)
 
+    def is_frozen(self) -> bool:
+        """Whether every process of the group stands still; not if there is no such group."""
+        hierarchy = self._with_freezer()
+        return hierarchy is not None and bool(hierarchy.version.is_frozen(self._in(hierarchy)))
+
     def kill(self) -> None:
         """SIGKILL every process of the group; with a freezer, or version 2, none can escape by forking."""
         hierarchy = self._with_freezer()

@@ -7,7 +7,6 @@ from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import store
 from final.engine import words
-from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def commit_container(options: Options) -> int:
     config = changes.applied(config_of(stored), options.change)
     images.check("commit", stored.record.layers, config)
     group = store.group_of(stored)
-    made = commit(stored.id, name or f"commit/{state.short(state.new_id())}", config, group, is_frozen(group))
+    made = commit(stored.id, name or f"commit/{state.short(state.new_id())}", config, group, group.is_frozen())
     id = _describe(made, " ".join(words.command_of(stored.settings)), options.message or "", options.author or "")
     if not name:
         image_store.tag(images.find(made.name), id)

@@ -15,9 +15,9 @@ from ch05_lifecycle.join_cgroup import JoinCgroup
 from ch05_lifecycle.process import open_process
 from ch07_practice.oci.document import Node
 from ch07_practice.oci.process import WorkingDirectory
-from final.engine import special_parts
 from final.engine.defaults import RUNTIME
 from final.engine.image_user import ImageUser
+from final.engine.joining import join
 from final.engine.part_list import replace
 from final.engine.pausing import require_awake
 from final.engine.refused import DETACH_KEYS
@@ -55,7 +55,7 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
     groups = [] if options.user else stored.settings["options"]["group_add"]
     replace(attributes, Credentials, ImageUser(described, user, groups, "HOME" not in environment_of(options)))
     return [
-        special_parts.join(stored),
+        join(stored),
         JoinCgroup(store.group_of(stored)),
         streams,
         WorkingDirectory(described),

@@ -22,7 +22,6 @@ from ch05_lifecycle.watcher import leave_streams
 from final.engine import probe
 from final.engine.durations import SECOND
 from final.engine.health import NOT_RUN, STARTING, Health, Result
-from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Monitor:
         """What one look has found; nothing, if the container is paused, or has ended meanwhile."""
         start = time.time()
         try:
-            if is_frozen(store.group_of(self._stored)):
+            if store.group_of(self._stored).is_frozen():
                 return None
             result = probe.run(self._stored, self._check, self._pidfd)
         except EngineError as error:

@@ -7,10 +7,8 @@ import os
 from ch02_namespaces.command_line import CliCommand, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
-from ch04_images.image_commands import for_each
 from ch05_lifecycle import store
 from ch05_lifecycle.process import open_process
-from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +26,15 @@ def unpause(options: Options) -> int:
 
 
 def _freeze(options: Options, frozen: bool) -> int:
+    from ch04_images.image_commands import for_each  # not above: `exec` asks us whether somebody is awake
+
     state.require_root()
 
     def freeze(text: str) -> None:
         stored = store.find(text)
         os.close(open_process(stored))  # it runs
         group = store.group_of(stored)
-        if is_frozen(group) == frozen:
+        if group.is_frozen() == frozen:
             raise EngineError(f"container {text!r}", "it is paused already" if frozen else "it is not paused")
         group.freeze(frozen)
         store.tell(stored, "pause" if frozen else "unpause")
@@ -47,14 +47,14 @@ def _freeze(options: Options, frozen: bool) -> int:
 def let_go_on(stored: Stored) -> None:
     """Let a container go on if it is paused: whoever stands still takes no signal, on version 1 not even SIGKILL."""
     group = store.group_of(stored)
-    if is_frozen(group):
+    if group.is_frozen():
         group.freeze(False)
         store.tell(stored, "unpause")
 
 
 def require_awake(stored: Stored) -> None:
     """Raise EngineError for a paused container: what joins it would stand still with it."""
-    if is_frozen(store.group_of(stored)):
+    if store.group_of(stored).is_frozen():
         raise EngineError(f"container {state.short(stored.id)}", "it is paused", "`unpause` it first")
 
 

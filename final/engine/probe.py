@@ -16,7 +16,6 @@ from final.engine import process_tree
 from final.engine.durations import SECOND, text_of
 from final.engine.health import NOT_RUN, Result
 from final.runtime import kernel
-from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def run(stored: Stored, check: HealthCheck, container: int) -> Result:
     process = executed.process
     assert process is not None
     try:
-        _attend(process, output, container, check.timeout / SECOND, lambda: is_frozen(store.group_of(stored)))
+        _attend(process, output, container, check.timeout / SECOND, lambda: store.group_of(stored).is_frozen())
         code = process.exit_code
         if code is None:
             process_tree.kill(process)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ch03_run.container import Part
 from ch04_images.rootfs import DRIVERS
-from ch05_lifecycle.execute import JoinNamespaces
 from ch07_practice.oci.mounts import Sources
 from final.engine import health_check, user_ranges
 from final.engine.part_list import one_of, replace
@@ -42,22 +41,13 @@ def streams(stored: Stored) -> LoggedStreams | None:
     return MappedStreams(stored.record.path("stdin") if stored.settings["interactive"] else None, users)
 
 
-def join(stored: Stored) -> JoinNamespaces:
-    """What brings one more process in: with --userns=auto, as one of its own users."""
-    if user_ranges.of(stored) is None:
-        return JoinNamespaces(stored)
-    from final.engine.mapped_users import JoinMapped
-
-    return JoinMapped(stored)
-
-
 def find_sub_paths(stored: Stored, parts: list[Part], bundle: Bundle, own: Namespaces) -> None:
     """If it wants but a part of a volume: among the runtime's parts, let the one that opens the sources find it."""
     wanted = [mount for mount in stored.settings["mounts"] if "subpath" in mount]
     if wanted:
-        from final.engine.sub_paths import SourcesWithSubPaths
+        from final.engine.sub_paths import VolumePaths
 
-        replace(parts, Sources, SourcesWithSubPaths(bundle, one_of(parts, MappedMounts), own, wanted))
+        replace(parts, Sources, VolumePaths(bundle, one_of(parts, MappedMounts), own, wanted))
 
 
 def monitor(stored: Stored) -> list[Part]:

@@ -6,7 +6,6 @@ import time
 
 from ch05_lifecycle import store
 from ch05_lifecycle.init import INIT_INSIDE
-from final.runtime.resources import is_frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def counted(number: int, unit: str) -> str:
 
 def state_of(stored: Stored, known: dict[str, Any]) -> str:
     """created, running, paused, restarting, exited. known: its state."""
-    if known["status"] == store.RUNNING and is_frozen(store.group_of(stored)):
+    if known["status"] == store.RUNNING and store.group_of(stored).is_frozen():
         return PAUSED
     return str(known["status"])
 

@@ -119,16 +119,6 @@ def write(wanted: list[tuple[str, list[Setting]]]) -> None:
             setting.write(directory)
 
 
-def is_frozen(group: Cgroup) -> bool:
-    """Whether a container is paused; Cgroup.freeze() pauses it and lets it go on, on both versions."""
-    for directory in group.directories():
-        if os.path.exists(f"{directory}/cgroup.events"):
-            return "frozen 1" in syscalls.read_file(f"{directory}/cgroup.events").splitlines()
-        if os.path.exists(f"{directory}/freezer.state"):
-            return syscalls.read_file(f"{directory}/freezer.state") != "THAWED"
-    return False
-
-
 def processes(group: Cgroup) -> list[int]:
     """The pids of a group and of those below it, which its processes may have made. Raises SyscallError."""
     found: set[int] = set()

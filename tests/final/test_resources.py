@@ -395,18 +395,18 @@ class TestRunning:
 
     @pytest.mark.vm
     def test_pause(self, box: Cgroup, runtime: Runtime) -> None:
-        assert not resources.is_frozen(box)
+        assert not box.is_frozen()
         box.freeze()
-        assert resources.is_frozen(box)
+        assert box.is_frozen()
         box.freeze(False)
-        assert not resources.is_frozen(box)
+        assert not box.is_frozen()
 
     @pytest.mark.vm
     def test_paused(self, box: Cgroup, runtime: Runtime) -> None:
         """It says so; nothing enters it unasked; and it can be killed."""
         assert runtime.raw("pause", "box").code == 0
         assert runtime.status("box") == "paused"
-        assert resources.is_frozen(box)
+        assert box.is_frozen()
         fails(runtime.raw("exec", "box", "true"), ENGINE_FAILED, "it is paused", "--ignore-paused")
         assert runtime.raw("resume", "box").code == 0
         assert runtime.status("box") == "running"
