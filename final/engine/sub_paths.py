@@ -47,7 +47,7 @@ def tree_of(mount: dict[str, Any]) -> int:
         os.close(found)
 
 
-class SourcesWithSubPaths(Sources):
+class VolumePaths(Sources):
     """Opens what is to be bound, and of volumes only what is wanted: always before the container's process exists, as
     what a descriptor means can be copied in the mount namespace in which it was opened alone: open_tree(2), EINVAL."""
 

@@ -68,6 +68,14 @@ def test_owners_in_a_volume(user: User) -> None:
     assert owners == {"root": (UID, UID), "other": (FIRST + 999, FIRST)}
 
 
+def test_a_part_of_a_volume(user: User) -> None:
+    assert user.run(*ALONE, "-v", "data:/v", "busybox", "sh", "-c", "mkdir /v/a; echo deep > /v/a/f").code == 0
+    mount = ["--mount", "type=volume,src=data,dst=/x,volume-subpath=a"]
+    assert user.run(*ALONE, *mount, "busybox", "sh", "-c", "cat /x/f; echo new > /x/g").text == "deep"
+    assert user.run(*ALONE, *mount, "busybox", "ls", "/x").text.split() == ["f", "g"]
+    assert user("volume", "rm", "data").code == 0
+
+
 def test_a_terminal(user: User) -> None:
     terminal = user.pty("run", "--rm", "-ti", *ALONE, "busybox", "sh", "-c", "test -t 0 && stty size")
     assert terminal.wait() == 0

@@ -102,6 +102,8 @@ def test_none(user: User) -> None:
 
 def test_the_hosts(user: User) -> None:
     assert "uplink:" in user.run("--net", "host", "busybox", "cat", "/proc/net/dev").text.split()
+    hosts = user.run("--net", "host", "--add-host", "h:host-gateway", "busybox", "cat", "/etc/hosts").text
+    assert hosts.endswith("127.0.0.1\th")
     assert user.run("--net", "host", "busybox", "sh", "-c", "touch /sys/x || mkdir /sys/fs/cgroup/x").code != 0
 
 
@@ -120,6 +122,7 @@ def test_what_is_refused(user: User) -> None:
     for words in (["create", "mine"], ["connect", "bridge", "c"], ["prune", "--force"]):
         fails(user("network", *words), ENGINE_FAILED, f"network {words[0]}", "root")
     assert user("network", "ls", "-q").text == ""
+    fails(user.run("--add-host", "h:host-gateway", "busybox", "true"), ENGINE_FAILED, "host-gateway", "--net host")
     fails(user.run("-p", "80:80", "busybox", "true"), ENGINE_FAILED, "port 80", "ip_unprivileged_port_start")
     assert user("ps", "-aq").text == ""
 
