@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ch03_run.container import Part
 from ch04_images.rootfs import DRIVERS
-from ch05_lifecycle.execute import JoinNamespaces
 from ch07_practice.oci.mounts import Sources
 from final.engine import health_check, user_ranges
 from final.engine.part_list import one_of, replace
@@ -40,15 +39,6 @@ def streams(stored: Stored) -> LoggedStreams | None:
     from final.engine.mapped_users import MappedStreams
 
     return MappedStreams(stored.record.path("stdin") if stored.settings["interactive"] else None, users)
-
-
-def join(stored: Stored) -> JoinNamespaces:
-    """What brings one more process in: with --userns=auto, as one of its own users."""
-    if user_ranges.of(stored) is None:
-        return JoinNamespaces(stored)
-    from final.engine.mapped_users import JoinMapped
-
-    return JoinMapped(stored)
 
 
 def find_sub_paths(stored: Stored, parts: list[Part], bundle: Bundle, own: Namespaces) -> None:
