@@ -256,4 +256,6 @@ def plainly(error: Exception) -> str:
     while isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason:
         error = error.reason
     text = str(error.args[-1] if error.args and isinstance(error.args[-1], Exception) else error)
-    return text.rpartition(">: ")[2] or type(error).__name__
+    for end in (">: ", "): "):  # of an object, as its versions write them
+        text = text.rpartition(end)[2]
+    return text or type(error).__name__

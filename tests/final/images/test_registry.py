@@ -84,7 +84,9 @@ def test_all_tags(store: Store, other_store: Store, registry: RealRegistry, imag
 def test_what_is_not_there(store: Store, registry: RealRegistry) -> None:
     fails(store("pull", f"{registry.host}/no/such"), ENGINE_FAILED, "no/such:latest", "manifest unknown")
     fails(store("push", f"{registry.host}/no/such"), ENGINE_FAILED, "none of this name")
-    fails(store("pull", "127.0.0.1:1/x"), ENGINE_FAILED, "127.0.0.1:1", "refused")
+    result = store("pull", "127.0.0.1:1/x")
+    fails(result, ENGINE_FAILED, "127.0.0.1:1", "refused")
+    assert "HTTPConnection" not in result.error
     fails(store("pull", "Upper"), ENGINE_FAILED, "image name")
 
 
