@@ -51,7 +51,7 @@ class Build:
         self.wishes = wishes
         self.addition = addition
         self.output = output
-        self.stages: dict[int, Built] = {}
+        self._stages: dict[int, Built] = {}
         self._asked: set[str] = set()
 
     def run(self, target: str, names: Sequence[str]) -> str:
@@ -59,11 +59,11 @@ class Build:
         needed = self.plan.needed(target)
         self.output.total = sum(1 + len(stage.instructions) for stage in needed)
         for stage in needed:
-            self.stages[stage.number] = self._build(stage)
+            self._built(stage)
         unused = self.wishes.arguments.keys() - self._asked - self.plan.arguments.keys() - PROXIES
         if unused:
             warn(f"no ARG asks for --build-arg {', '.join(sorted(unused))}")
-        return self._finish(self.stages[needed[-1].number], names)
+        return self._finish(self._built(needed[-1]), names)
 
     def _finish(self, built: Built, names: Sequence[str]) -> str:
         config = configuration.labelled(built.config, self.wishes.labels)
@@ -75,6 +75,12 @@ class Build:
         id = self.addition.put(data)
         self.addition.name(names or [id], parse_config("the image", data), None)
         return id
+
+    def _built(self, stage: Stage) -> Built:
+        """A stage, done now if it has not been: what ONBUILD of an image needs, nobody knows before."""
+        if stage.number not in self._stages:
+            self._stages[stage.number] = self._build(stage)
+        return self._stages[stage.number]
 
     def _build(self, stage: Stage) -> Built:
         self.output.begin(stage.first.shown)
@@ -93,7 +99,7 @@ class Build:
         """What it begins with: a stage before it, an image, or nothing."""
         below = None if stage.base.isdecimal() else self.plan.find(stage.base, stage.number)
         if below is not None:
-            return self.stages[below.number].copy()
+            return self._built(below).copy()
         if stage.base == SCRATCH:
             return Built(SCRATCH, platform.parse(stage.platform) if stage.platform else self.wishes.platform)
         return self.of_image(stage.base, stage.platform)
@@ -117,10 +123,12 @@ class Build:
         context. Raises EngineError."""
         if not name:
             return self.context.files
+        if "$" in name:
+            raise instruction.error(f"--from={name} takes no variables", "FROM … AS NAME does")
         below = self.plan.find(name, stage.number)
         if below is None and name.isdecimal():
             raise instruction.error(f"there is no stage {name} before this one")
-        source = self.stages[below.number] if below else self.of_image(name)
+        source = self._built(below) if below else self.of_image(name)
         return Files(stack.enter_context(Union(self.layers_of(source), source.name)).root)
 
     def new_path(self) -> str:
@@ -141,6 +149,9 @@ class Build:
                 return
             if instruction.word == "MAINTAINER":
                 built.author = instruction.text
+            if instruction.word == "ENTRYPOINT" and not built.has_command:
+                built.config.pop("Cmd", None)  # that of the image below was meant for its own entrypoint
+            built.has_command |= instruction.word == "CMD"
             built.config, text = configuration.applied(built.config, instruction, built.variables)
             built.tell(text, is_empty=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ch03_run.command import DEFAULT_PATH
 from final.build import configuration
 from final.images.documents import format_time
 
@@ -53,7 +54,7 @@ class Wishes:
 
 class Built:
     """A stage. name: of the image that it began with; diff_ids: of its layers; created: when the last of them was made;
-    arguments: of ARG, with their values."""
+    arguments: of ARG, with their values; has_command: whether a CMD of its own is in it."""
 
     def __init__(self, name: str, platform: Platform) -> None:
         self.name = name
@@ -64,6 +65,7 @@ class Built:
         self.created = 0
         self.author = ""
         self.arguments: dict[str, str] = {}
+        self.has_command = False
 
     def copy(self) -> Built:
         """What a stage begins with that stands on this one: its arguments, too."""
@@ -75,8 +77,8 @@ class Built:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What $NAME is: ENV counts before ARG."""
-        return {**self.arguments, **configuration.environment_of(self.config)}
+        """What $NAME is: ENV counts before ARG. Without a PATH of the image, it is that which commands have."""
+        return {"PATH": DEFAULT_PATH, **self.arguments, **configuration.environment_of(self.config)}
 
     @property
     def own_arguments(self) -> dict[str, str]:

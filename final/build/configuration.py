@@ -6,9 +6,11 @@ What comes out is the `config` of OCI image-spec, config.md, and what Docker add
 from __future__ import annotations
 
 import json
+import re
 
 from ch02_namespaces.command_line import whole_number
 from ch02_namespaces.errors import EngineError
+from ch05_lifecycle.signals import parse_signal
 from ch06_network.ports import parse_exposed
 from final.build.dockerfile import KNOWN, Instruction
 from final.build.words import WordError, expand, expand_words, raw_words
@@ -29,6 +31,7 @@ DURATIONS = {
     "start-interval": "StartInterval",
 }
 SHORTEST = 1_000_000  # nanoseconds, of what is not 0
+REAL_TIME = re.compile(r"(SIG)?RT(MIN(\+\d+)?|MAX(-\d+)?)")  # systemd's images name such a signal: signal(7)
 NEVER_LATER = ("ONBUILD", "FROM", "MAINTAINER")
 
 
@@ -111,9 +114,7 @@ def _command(config: Config, instruction: Instruction, variables: Mapping[str, s
 
 
 def _entrypoint(config: Config, instruction: Instruction, variables: Mapping[str, str]) -> str:
-    """A CMD of the image below was meant for its own entrypoint."""
     config["Entrypoint"] = command_of(instruction.text, config)
-    config.pop("Cmd", None)
     return json.dumps(config["Entrypoint"], ensure_ascii=False)
 
 
@@ -133,6 +134,8 @@ def _text(config: Config, instruction: Instruction, variables: Mapping[str, str]
     value = expanded(instruction, instruction.text, variables)
     if not value:
         raise instruction.error(f"{instruction.text} is empty")
+    if instruction.word == "STOPSIGNAL" and not REAL_TIME.fullmatch(value):
+        parse_signal(value)
     config[TEXTS[instruction.word]] = value
     return value
 

@@ -52,7 +52,7 @@ def copy_files(build: Build, stage: Stage, built: Built, instruction: Instructio
                     raise instruction.error("a file has changed while it was copied", "build again")
                 yield union.record
 
-        key = cache.key_of(built.diff_ids, instruction.word, target, *digests)
+        key = cache.key_of(built.diff_ids, instruction.word, target, wish.extracts, *digests)
         flags = [f"--{name}={value}" for name, value in instruction.flags]
         build.add_layer(built, key, " ".join([instruction.word, *flags, *words]), make)
 
@@ -96,7 +96,8 @@ class Fetched:
     def digest(self) -> str:
         """What the cache knows it by: content, name, owner and mode."""
         content = self._checksum or self._fetched()
-        return f"{content} {self._name} {self._wish.owner} {self._wish.mode}"
+        wish = self._wish
+        return f"{content} {self._name} {wish.owner} {wish.mode.text if wish.mode else ''} {wish.extracts}"
 
     def copy(self, root: Root) -> None:
         """Copy it into a tree. Raises OSError, EngineError."""
@@ -133,7 +134,8 @@ def _batches(
     files = build.files_of(stage, instruction, instruction.flag("from"), stack)
     for word in sources:
         if word in urls:
-            yield Fetched(_checked(instruction, word), checksum, target, _of_url(wish), build.new_path())
+            one = Wish(instruction.is_on("unpack"), wish.owner, wish.mode)
+            yield Fetched(_checked(instruction, word), checksum, target, one, build.new_path())
         elif not is_document(word):
             yield Batch(files, copying.found(instruction, files, word, target), wish)
     if instruction.documents:
@@ -157,11 +159,6 @@ def _checksum(built: Built, instruction: Instruction, urls: Sequence[str]) -> st
     return text
 
 
-def _of_url(wish: Wish) -> Wish:
-    """A file that is fetched stays what it is."""
-    return Wish(False, wish.owner, wish.mode)
-
-
 def _words(built: Built, instruction: Instruction) -> list[str]:
     """The sources of COPY, and its target, with their variables replaced. Raises DockerfileError."""
     words = configuration.words_of(instruction.text) or instruction.text.split()
@@ -174,8 +171,9 @@ def _words(built: Built, instruction: Instruction) -> list[str]:
 
 
 def _wish(build: Build, built: Built, instruction: Instruction) -> Wish:
-    """What the flags say."""
-    wish = Wish(instruction.word == "ADD", _owner(build, built, instruction))
+    """What the flags say. ADD unpacks archives, unless it is told not to."""
+    extracts = instruction.word == "ADD" and instruction.is_on("unpack", otherwise=True)
+    wish = Wish(extracts, _owner(build, built, instruction))
     wish.mode = copying.mode_of(instruction, built.variables)
     excluded = [text for flag, text in instruction.flags if flag == "exclude"]
     wish.excluded = Ignored(

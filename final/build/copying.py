@@ -20,6 +20,7 @@ from ch04_images.tar import Bounds
 from final.build import configuration
 from final.build.context import Files, archive_in
 from final.build.dockerfile import Instruction
+from final.build.modes import Mode
 from final.build.patterns import Ignored, PatternError
 from final.engine.container_root import Root
 from final.engine.copying import Copying, Source, Target, extract, transfer
@@ -39,7 +40,7 @@ class Wish:
     """How files are copied. extracts: archives become what is in them; owner, mode: of what is made, None for their
     own; excluded: what of a directory is left out."""
 
-    def __init__(self, extracts: bool, owner: Owner | None = None, mode: int | None = None) -> None:
+    def __init__(self, extracts: bool, owner: Owner | None = None, mode: Mode | None = None) -> None:
         self.extracts = extracts
         self.owner = owner
         self.mode = mode
@@ -62,22 +63,13 @@ def target_of(text: str, directory: str) -> str:
     return f"{path.rstrip('/')}/" if is_directory else path
 
 
-def mode_of(instruction: Instruction, variables: Mapping[str, str]) -> int | None:
+def mode_of(instruction: Instruction, variables: Mapping[str, str]) -> Mode | None:
     """--chmod. Raises DockerfileError."""
     text = configuration.expanded(instruction, instruction.flag("chmod"), variables)
-    if not text:
-        return None
     try:
-        return mode_in(text)
+        return Mode(text) if text else None
     except EngineError as error:
         raise instruction.error(f"--chmod={text}: {error.why}", error.hint) from None
-
-
-def mode_in(text: str) -> int:
-    """A mode in octal digits. Raises EngineError."""
-    if not (set(text) <= set("01234567") and len(text) in (3, 4)):
-        raise EngineError(f"mode {text!r}", "it is no octal mode", "such as 755")
-    return int(text, 8)
 
 
 def found(instruction: Instruction, files: Files, pattern: str, target: str) -> list[Piece]:
@@ -204,7 +196,7 @@ class _Packing(Copying):
 
     def _header(self, entry: Entry, records: Records | None = None) -> None:
         if self._mode is not None and entry.kind != tar.SYMLINK:
-            entry.mode = self._mode
+            entry.mode = self._mode.of(entry.mode, entry.kind == tar.DIRECTORY)
         if self._timeless:
             entry.mtime_ns = 0
         super()._header(entry, records)

@@ -25,11 +25,11 @@ KNOWN = frozenset(
     )
 )
 WITH_FLAGS = {
-    "ADD": ("chown", "chmod", "link", "checksum", "exclude"),
+    "ADD": ("chown", "chmod", "link", "checksum", "unpack", "exclude", "keep-git-dir"),
     "COPY": ("from", "chown", "chmod", "link", "parents", "exclude"),
     "FROM": ("platform",),
     "HEALTHCHECK": ("interval", "timeout", "start-period", "start-interval", "retries"),
-    "RUN": ("mount", "network"),
+    "RUN": ("mount", "network", "security"),
 }
 SWITCHES = {"": True, "true": True, "1": True, "false": False, "0": False}
 WITH_DOCUMENTS = ("ADD", "COPY", "RUN")
@@ -71,10 +71,10 @@ class Instruction:
             raise self.error(f"--{name} is given {len(values)} times")
         return values[0] if values else ""
 
-    def is_on(self, name: str) -> bool:
-        """Whether a flag that is a switch is given: --NAME, --NAME=true. Raises DockerfileError."""
+    def is_on(self, name: str, otherwise: bool = False) -> bool:
+        """Whether a switch is on: --NAME, --NAME=true; otherwise: if nothing is said. Raises DockerfileError."""
         if name not in dict(self.flags):
-            return False
+            return otherwise
         value = self.flag(name).lower()
         if value not in SWITCHES:
             raise self.error(f"--{name}={value} is neither true nor false")

@@ -7,8 +7,9 @@ import posixpath
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.limits import parse_size
 from final.build import configuration
-from final.build.copying import mode_in, target_of
+from final.build.copying import target_of
 from final.build.dockerfile import SWITCHES, Instruction
+from final.build.modes import octal
 from final.build.owner import is_id
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ class MountWish:
         self.sharing = said.get("sharing", SHARED)
         self.variable = said.get("env", "")
         self.size = f"size={parse_size(said['size'])}" if "size" in said else ""
-        self.mode = mode_in(said["mode"]) if "mode" in said else None
+        self.mode = octal(said["mode"]) if "mode" in said else None
         ids = [_number(said, name) for name in ("uid", "gid")]
         self.owner = None if ids == [None, None] else (ids[0] or 0, ids[1] or 0)
         self._check()

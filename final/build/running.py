@@ -142,6 +142,8 @@ def _is_there(top: str, path: str) -> bool:
 
 def network_of(instruction: Instruction, usual: str) -> str:
     """--network of RUN, or what is usual in this build. Raises DockerfileError."""
+    if instruction.flag("security") not in ("", "sandbox"):
+        raise instruction.error("--security=insecure is not granted", "`run --privileged`, and `commit`")
     wanted = instruction.flag("network") or "default"
     if wanted not in ("default", "none", "host"):
         raise instruction.error(f"--network={wanted} is not known", "default, none or host")

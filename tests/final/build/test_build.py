@@ -133,6 +133,32 @@ def test_arguments(builder: Builder) -> None:
     assert builder.sh("cat /said") == f"1 1 outer {machine} p"
     assert "strange" in result.error and "p" not in builder.do("history", "--format", "{{.CreatedBy}}", NAME).split()
     builder.fails("FROM $none", "Dockerfile:1: FROM", "empty")
+    builder.fails("ARG stage=busybox\nCOPY --from=$stage /etc/passwd /", "Dockerfile:3: COPY", "takes no variables")
+
+
+def test_arguments_are_those_of_their_stage(builder: Builder) -> None:
+    builder(
+        "ARG a=1\nFROM busybox AS one\nARG a\nARG b=${a}2\nENV c=$b\n"
+        "FROM one AS two\nRUN echo $a $b $c > /two\n"
+        'FROM busybox\nCOPY --from=two /two /\nRUN echo "[$a$b$c]" > /three\n'
+    )
+    assert builder.sh("cat /two /three") == "1 12 12\n[]"
+
+
+def test_a_path_that_nobody_has_set_can_be_prolonged(builder: Builder) -> None:
+    builder("FROM busybox AS one\nENV PATH=$PATH:/opt\nRUN ls / > /there")
+    assert builder.known()["Config"]["Env"][0].endswith(":/bin:/opt")
+
+
+def test_an_entrypoint_has_its_own_command(builder: Builder) -> None:
+    builder('CMD ["own"]\nENTRYPOINT ["echo"]')
+    assert builder.do("run", "--rm", "--net", "none", NAME) == "own"
+    builder.do("tag", NAME, "base")
+    builder('FROM base\nENTRYPOINT ["echo", "other"]')
+    assert builder.do("run", "--rm", "--net", "none", NAME) == "other"
+    builder('FROM base AS one\nCMD ["of one"]\nFROM one\nENTRYPOINT ["echo"]\nCMD ["two"]')
+    assert builder.do("run", "--rm", "--net", "none", NAME) == "two"
+    builder.do("rmi", "base")
 
 
 def test_copy(builder: Builder) -> None:
@@ -177,7 +203,10 @@ def test_owners_and_modes(builder: Builder) -> None:
     assert builder.sh("stat -c %u:%g /d/a") == "5:6"
     builder.fails("COPY --chown=you d /d/", "Dockerfile:2: COPY", "no user 'you'")
     builder.fails("COPY --chown=0:them d /d/", "no group 'them'")
-    builder.fails("COPY --chmod=u+x d /d/", "no octal mode")
+    builder.fails("COPY --chmod=u*x d /d/", "--chmod=u*x: it is no mode")
+    builder.fails("COPY --chmod=0888 d /d/", "no octal mode")
+    builder("ARG how=go=rX,u-s\nCOPY --chmod=$how d /d/\nCOPY --chmod=+w d/a /a\n")
+    assert builder.sh("stat -c '%a %n' /d/a /a").splitlines() == ["755 /d/a", "4751 /a"]
 
 
 def test_add_unpacks_archives(builder: Builder) -> None:
@@ -208,6 +237,12 @@ def test_what_is_ignored(builder: Builder) -> None:
     builder.write("Dockerfile.dockerignore", "*\n!a.md\n")
     builder("COPY . /all/")
     assert builder.sh("ls /all") == "a.md"
+
+
+def test_add_is_told_whether_to_unpack(builder: Builder) -> None:
+    builder.write("a.tar", archive(("x", b"y")))
+    builder("ADD --unpack=false a.tar /a/\nADD --unpack a.tar /b/\nADD --link a.tar /c/\n")
+    assert builder.sh("cd /; ls a b c").split() == ["a:", "a.tar", "b:", "x", "c:", "x"]
 
 
 def test_copy_without_some(builder: Builder) -> None:
@@ -353,6 +388,8 @@ def test_network_of_run(builder: Builder) -> None:
     builder("RUN ls /sys/class/net > /usual\nRUN --network=none ls /sys/class/net > /none")
     assert builder.sh("cat /usual /none").split() == ["eth0", "lo", "lo"]
     builder.fails("RUN --network=x true", "default, none or host")
+    builder.fails("RUN --security=insecure true", "Dockerfile:2: RUN", "not granted")
+    builder("RUN --security=sandbox true")
 
 
 def test_onbuild(builder: Builder) -> None:
@@ -363,6 +400,10 @@ def test_onbuild(builder: Builder) -> None:
     builder("FROM base\nRUN cat /b /b > /c")
     assert builder.sh("cat /c").split() == ["xy", "xy"]
     assert "OnBuild" not in builder.known()["Config"]
+    builder("ONBUILD COPY --from=one /x /y")
+    builder.do("tag", NAME, "base")
+    builder("FROM busybox AS one\nRUN echo 1 > /x\nFROM base")  # only now is it known that the first is needed
+    assert builder.sh("cat /y") == "1"
     builder.do("rmi", "base")
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from ch02_namespaces.errors import EngineError
 from final.build import configuration
 from final.build.dockerfile import DockerfileError, Instruction, parse
+from final.build.modes import Mode
 from final.build.stages import Plan
 from final.build.words import WordError, expand, expand_document, expand_words, raw_words
 
@@ -175,6 +177,39 @@ def test_words() -> None:
     assert expand_document("'$x' \"${y_2}\" \\$x \\a", VARIABLES) == "'1 2' \"why\" $x \\a"
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "found"),
+    [
+        ("755", 0o600, 0o755),
+        ("4711", 0o600, 0o4711),
+        ("u+x", 0o644, 0o744),
+        ("+x", 0o644, 0o755),
+        ("+w", 0o444, 0o644),
+        ("a+w", 0o444, 0o666),
+        ("go-rwx", 0o755, 0o700),
+        ("g=u,o=", 0o750, 0o770),
+        ("u=rw,go=r", 0o777, 0o644),
+        ("a=rX", 0o640, 0o444),
+        ("a=rX", 0o740, 0o555),
+        ("u+s,g+s,+t", 0o755, 0o7755),
+        ("ug-s", 0o6755, 0o755),
+        ("u=rwx-w", 0o000, 0o500),
+    ],
+)
+def test_modes(text: str, mode: int, found: int) -> None:
+    assert Mode(text).of(mode, is_directory=False) == found
+
+
+def test_modes_of_directories() -> None:
+    assert Mode("a=rX").of(0o600, is_directory=True) == 0o555
+
+
+@pytest.mark.parametrize("text", ["", "x", "7", "77777", "888", "u", "u+q", "u+x,", "z+x", "u*x", "u+x o+x"])
+def test_what_is_no_mode(text: str) -> None:
+    with pytest.raises(EngineError, match="mode"):
+        Mode(text)
+
+
 # ---------------------------------------------------------------- configuration
 
 
@@ -192,7 +227,7 @@ def configured(text: str, config: dict[str, Any] | None = None) -> dict[str, Any
         ('CMD ["a", "$v"]', {"Cmd": ["a", "$v"]}),
         ("CMD ['a']", {"Cmd": ["/bin/sh", "-c", "['a']"]}),
         ('SHELL ["/bin/ash", "-ec"]\nCMD a', {"Shell": ["/bin/ash", "-ec"], "Cmd": ["/bin/ash", "-ec", "a"]}),
-        ('CMD a\nENTRYPOINT ["b"]', {"Entrypoint": ["b"]}),
+        ('CMD ["a"]\nENTRYPOINT ["b"]', {"Entrypoint": ["b"], "Cmd": ["a"]}),
         ('ENTRYPOINT ["b"]\nCMD ["c"]', {"Entrypoint": ["b"], "Cmd": ["c"]}),
         ("ENV a=1 b=\"2 3\" c=4\\ 5 d='$v' e=$v", {"Env": ["a=1", "b=2 3", "c=4 5", "d=$v", "e=1 2"]}),
         ("ENV a b  c", {"Env": ["a=b  c"]}),
@@ -204,6 +239,8 @@ def configured(text: str, config: dict[str, Any] | None = None) -> dict[str, Any
         ('VOLUME /a /b\nVOLUME ["/c d"]', {"Volumes": {"/a": {}, "/b": {}, "/c d": {}}}),
         ("USER a:$v", {"User": "a:1 2"}),
         ("STOPSIGNAL SIGINT", {"StopSignal": "SIGINT"}),
+        ("STOPSIGNAL 9", {"StopSignal": "9"}),
+        ("STOPSIGNAL SIGRTMIN+3", {"StopSignal": "SIGRTMIN+3"}),
         ("HEALTHCHECK NONE", {"Healthcheck": {"Test": ["NONE"]}}),
         ("HEALTHCHECK CMD a b", {"Healthcheck": {"Test": ["CMD-SHELL", "a b"]}}),
         (
@@ -230,7 +267,17 @@ def test_configuration(text: str, config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("ENV a", "ENV a=1 b", "LABEL =x", "EXPOSE x", "EXPOSE 70000", "SHELL a", "USER $none", "VOLUME ''"),
+        *(
+            "ENV a",
+            "ENV a=1 b",
+            "LABEL =x",
+            "EXPOSE x",
+            "EXPOSE 70000",
+            "SHELL a",
+            "USER $none",
+            "VOLUME ''",
+            "STOPSIGNAL x",
+        ),
         *("HEALTHCHECK a", "HEALTHCHECK CMD", "HEALTHCHECK --interval=1 CMD a", "HEALTHCHECK --retries=x CMD a"),
         *("HEALTHCHECK --interval=1us CMD a", "ONBUILD FROM a", "ONBUILD ONBUILD RUN a", "ENV a='"),
     ],
