@@ -6,7 +6,7 @@ from ch02_namespaces.errors import EngineError
 from ch04_images import images, state
 from ch05_lifecycle import store
 from ch06_network import endpoints, network, wishes
-from final.engine import health, mounts, words
+from final.engine import health, mounts, published, words
 from final.engine.host_config import bindings, host_config
 
 TYPE_CHECKING = False
@@ -141,11 +141,10 @@ def _network_settings(stored: Stored, runs: bool) -> dict[str, Any]:
     plugged = {one.network: one for one in endpoints.of_container(stored.id)} if runs else {}
     exposed = _exposed(stored, stored.settings.get("options") or {}) if runs else []
     ports: dict[str, list[dict[str, str]] | None] = dict.fromkeys(exposed)  # those that are not published: null
-    for one in plugged.values():
-        for port in one.ports:
-            binding = {"HostIp": port.address, "HostPort": str(port.host)}
-            name = f"{port.container}/{port.protocol}"
-            ports[name] = [*(ports.get(name) or []), binding]
+    for port in published.ports_of(stored) if runs else []:
+        binding = {"HostIp": port.address, "HostPort": str(port.host)}
+        name = f"{port.container}/{port.protocol}"
+        ports[name] = [*(ports.get(name) or []), binding]
     wanted = [wish.network for wish in wishes.of(stored)]
     known = {name: _endpoint(name, plugged.get(name)) for name in wanted}
     first: dict[str, Any] = next(iter(known.values()), {})

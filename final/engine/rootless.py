@@ -16,7 +16,7 @@ import os
 import sys
 
 from ch02_namespaces import namespaces, syscalls
-from ch02_namespaces.cgroups import default_parent
+from ch02_namespaces.cgroups import default_parent, usable_hierarchies
 from ch02_namespaces.errors import EngineError, report
 from ch02_namespaces.locks import locked
 from ch04_images import state
@@ -190,9 +190,13 @@ def mapped(own: int, ranges: list[tuple[int, int]], path: str) -> list[Mapping]:
 
 
 def settle(options: Options) -> None:
-    """Flags of a new container: its cgroup stays beside that of this session, and what nobody can have is refused.
+    """Flags of a new container: its cgroup stays beside that of this session, and what he cannot have is refused.
     Raises EngineError."""
+    parent = options.cgroup_parent or default_parent()
+    if parent != default_parent() and not usable_hierarchies(parent):
+        hint = "one that is delegated to you, such as below `systemd-run --user --scope`"
+        raise EngineError(f"--cgroup-parent {parent}", "an ordinary user may make no cgroup there", hint)
     for flag, given in (("--pid host", options.pid), ("--ipc host", options.ipc)):
         if given == "host":
             raise EngineError(flag, "an ordinary user cannot mount what belongs to it", "run as root")
-    vars(options)["cgroup_parent"] = options.cgroup_parent or default_parent()
+    vars(options)["cgroup_parent"] = parent

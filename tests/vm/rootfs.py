@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 CACHE = REPOSITORY / ".cache/vm"
 SUITE, PYTHON = "bookworm", (3, 11)
 """A release of Debian, and the Python that it has."""
-PACKAGES = ("ca-certificates", "e2fsprogs", "kmod", "python3")
+PACKAGES = ("ca-certificates", "e2fsprogs", "kmod", "python3", "uidmap")
 """What is needed inside on top of what tests/setup.sh installs for the tests."""
 NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 SIZE = "8G"  # of the file system; the file takes the room of what is in it

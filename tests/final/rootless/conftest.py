@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from ch02_namespaces import cgroup_v2
+from ch02_namespaces.cgroups import hierarchies
 from tests.support.hosts import REPOSITORY, Host, Result, Word
 from tests.support.terminals import Terminal
 
@@ -151,3 +153,28 @@ def uplink(host: Host, tap: None) -> None:
         "route add default via 192.0.2.2",
     ):
         assert host.run(["ip", *words.split()]).code == 0
+
+
+@pytest.fixture
+def delegated() -> Iterator[str]:
+    """A group of version 2 that is the user's, and a group in it for his session, as systemd makes them for
+    `systemd-run --user --scope`; its directory. cgroups(7), "Cgroup delegation"."""
+    tree = hierarchies()[0]
+    if tree.number() != 2:
+        pytest.skip("no cgroup version 2")
+    top = f"{tree.mountpoint}/mydocker-test-user"
+    cgroup_v2.ensure_parent(tree.mountpoint, top, tree.controllers)
+    os.mkdir(f"{top}/session")
+    for name in ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"):
+        os.chown(f"{top}/{name}", UID, UID)
+    yield top
+    for name in ("session", "mydocker"):
+        Path(top, name).rmdir()
+    Path(top).rmdir()
+
+
+@pytest.fixture
+def controllers() -> None:
+    """Limits of version 2: its hierarchy may be there without any, where version 1 has them."""
+    if not {"memory", "pids", "cpu", "cpuset"} <= hierarchies()[0].controllers:
+        pytest.skip("cgroup version 2 has no controllers here")

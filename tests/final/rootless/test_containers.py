@@ -7,13 +7,10 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ch02_namespaces import cgroup_v2
-from ch02_namespaces.cgroups import hierarchies
 from tests.final.rootless.conftest import COUNT, FIRST, NAME, UID, User
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, NOT_EXECUTABLE, NOT_FOUND, fails
@@ -237,24 +234,6 @@ def test_help_needs_nothing(user: User) -> None:
 
 
 # ---------------------------------------------------------------- with a cgroup of his own
-
-
-@pytest.fixture
-def delegated() -> Iterator[str]:
-    """A group of version 2 that is the user's, and a group in it for his session, as systemd makes them for
-    `systemd-run --user --scope`; its directory. cgroups(7), "Cgroup delegation"."""
-    tree = hierarchies()[0]
-    if tree.number() != 2:
-        pytest.skip("no cgroup version 2")
-    top = f"{tree.mountpoint}/mydocker-test-user"
-    cgroup_v2.ensure_parent(tree.mountpoint, top, tree.controllers)
-    os.mkdir(f"{top}/session")
-    for name in ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"):
-        os.chown(f"{top}/{name}", UID, UID)
-    yield top
-    for name in ("session", "mydocker"):
-        Path(top, name).rmdir()
-    Path(top).rmdir()
 
 
 def test_a_delegated_cgroup(user: User, delegated: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -62,6 +63,9 @@ def test_published_ports(user: User) -> None:
         eventually(partial(answers, user, port), f"an answer at {port}", 10)
     assert user("port", "c", "80").text.splitlines() == ["0.0.0.0:8080", "127.0.0.1:8081", f"0.0.0.0:{free}"]
     assert "0.0.0.0:8080->80/tcp" in user("ps", "--format", "{{.Ports}}").text
+    known = json.loads(user("inspect", "-f", "{{json .NetworkSettings.Ports}}", "c").text)
+    bindings = [("0.0.0.0", "8080"), ("127.0.0.1", "8081"), ("0.0.0.0", free)]
+    assert known == {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
     fails(user.run("-p", "8080:80", "busybox", "true"), ENGINE_FAILED, "8080", "in use")
     assert user("rm", "-f", "c").code == 0
     assert not pastas()
