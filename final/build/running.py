@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 
 from ch02_namespaces.command_line import HELP, Options, parse
 from ch04_images import containers, images
 from ch05_lifecycle import store
 from ch05_lifecycle.streams import LoggedStreams
 from ch05_lifecycle.watcher import Pump, hold, run_once
+from final.build import mount_points
 from final.build.dockerfile import Instruction
 from final.engine.lifecycle import FullLifecycle
 from final.engine.options import CREATE_FLAGS
@@ -79,7 +79,7 @@ def ran(
             container = steps.container_of(stored, streams)
             container.command.environment |= command.secrets
             code = run_once(stored, container, Pump(_Shown(show), streams).attend, lambda: None, foreground=True)
-            _remove_places(stored.record, stored.settings["mounts"])
+            mount_points.remove(stored.record, [*PLACES, *(mount["target"] for mount in stored.settings["mounts"])])
             yield code, stored.record
         finally:
             os.close(held)
@@ -109,35 +109,6 @@ class _Shown:
 
     def close(self) -> None:
         return
-
-
-def _remove_places(record: ContainerRecord, mounted: Sequence[Mapping[str, Any]]) -> None:
-    """Remove from the new layer what is only there because something was mounted on it: empty files and directories,
-    and the directories in which they are."""
-    for path in [*PLACES, *(mount["target"] for mount in mounted)]:
-        while path != "/" and _is_new_and_empty(record, path):
-            place = record.path("upper") + path
-            os.rmdir(place) if os.path.isdir(place) else os.unlink(place)
-            path = os.path.dirname(path)
-
-
-def _is_new_and_empty(record: ContainerRecord, path: str) -> bool:
-    """Whether only the new layer has it, and nothing is in it."""
-    if any(_is_there(images.layer_directory(layer), path) for layer in record.layers):
-        return False
-    if not _is_there(record.path("upper"), path):
-        return False
-    place = record.path("upper") + path
-    status = os.lstat(place)
-    return (
-        not os.listdir(place) if stat.S_ISDIR(status.st_mode) else stat.S_ISREG(status.st_mode) and not status.st_size
-    )
-
-
-def _is_there(top: str, path: str) -> bool:
-    """Whether there is something; not below a link, which may lead out of the layer."""
-    above = os.path.dirname(path)
-    return os.path.realpath(top + above) == os.path.realpath(top) + above.rstrip("/") and os.path.lexists(top + path)
 
 
 def network_of(instruction: Instruction, usual: str) -> str:

@@ -127,16 +127,21 @@ def test_ended_while_a_command_runs(builder: Builder, number: signal.Signals) ->
     assert os.listdir(builder.host.root / "containers") == []
 
 
-def test_killed_at_each_step(builder: Builder) -> None:
+MOUNTS = "--mount=target=/c,rw --mount=from=0,target=/i --mount=type=secret,id=s --mount=type=cache,target=/k"
+
+
+@pytest.mark.parametrize("mounts", ["", MOUNTS])
+def test_killed_at_each_step(builder: Builder, secret: Path, mounts: str) -> None:
     """The next build completes; nothing is left of the killed one."""
     builder.write("a", "x")
-    builder.write("Dockerfile", "FROM busybox\nCOPY a /a\nRUN echo b > /b\n")
+    builder.write("Dockerfile", f"FROM busybox\nFROM busybox\nCOPY a /a\nRUN {mounts} echo b > /b\n")
+    words = builder.words("--secret", f"id=s,src={secret}")
     step, was_killed, outcomes = 1, True, set()
     while was_killed:
-        was_killed = builder.engine.kill_at(step, *builder.words())
+        was_killed = builder.engine.kill_at(step, *words)
         outcomes.add((was_killed, is_there(builder)))
         if step % 2:
-            builder.do(*builder.words("-q"))
+            builder.do(*words, "-q")
             assert builder.sh("cat /a /b") == "xb"
         if is_there(builder):
             builder.do("rmi", NAME)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ch04_images import images
+from final.build import ssh_agent
 from tests.final.build.conftest import NAME, Builder
 from tests.support import processes
 from tests.support.engines import ENGINE_FAILED, fails, state_root
@@ -124,12 +127,24 @@ def test_what_is_bound_counts_for_the_cache(builder: Builder) -> None:
 def test_mount_points_are_not_in_the_layer(builder: Builder) -> None:
     builder.write("a", "x")
     builder.write("secret", SECRET)
+    flags = "--secret", f"id=s,src={builder.context}/secret"
+    text = "RUN mkdir -m 700 -p /old/dir && ln -s dir /old/link && ln -s /old/link/.. /up && ln -s / /old/top\n"
     builder(
-        "RUN --mount=target=/ctx/deep --mount=type=tmpfs,target=/scratch --mount=type=cache,target=/kept/a "
+        text + "RUN --mount=target=/ctx/deep --mount=type=tmpfs,target=/scratch --mount=type=cache,target=/kept/a "
         "--mount=type=secret,id=s --mount=source=a,target=/file/a touch /kept/mine /new",
-        *("--secret", f"id=s,src={builder.context}/secret"),
+        *flags,
     )
-    assert {"new", "kept/mine", "kept"} <= layer_of(builder) <= {"new", "kept/mine", "kept", "run"}
+    assert layer_of(builder) == {"new", "kept", "kept/mine"}
+    through_links = (
+        "RUN --mount=type=secret,id=s,target=/old/link/s --mount=target=/up/new/a --mount=target=/old/top/b/c"
+    )
+    builder(f"{text}{through_links} touch /y", *flags)
+    assert layer_of(builder) == {"y"}
+    builder(text + "RUN --mount=target=/old/dir/new chmod 755 /old/dir; touch /old/x")
+    assert layer_of(builder) == {"old", "old/dir", "old/x"}
+    builder(text + "RUN --mount=target=/old/dir/new/er touch /old/dir/new/file; rm /old/link; mkdir /old/link")
+    assert layer_of(builder) == {"old", "old/dir", "old/dir/new", "old/dir/new/file", "old/link"}
+    assert builder.sh("stat -c %a /old/dir; ls -A /old/link; ls /old") == "700\ndir\nlink\ntop"
 
 
 def test_caches_of_several_kinds(builder: Builder) -> None:
@@ -277,6 +292,7 @@ class Agent:
         return subprocess.run(["ssh-add", *words], env=environment, check=True, capture_output=True, text=True).stdout
 
     def end(self) -> None:
+        """May be called twice."""
         self._process.terminate()
         wait_for_end(self._process)
 
@@ -319,6 +335,49 @@ def test_an_agent(builder: Builder, agent: Agent) -> None:
     ).splitlines() == [
         *(key, "/run/buildkit/ssh_agent.0", "600 0:0", key, key, key, "none"),
     ]
+
+
+def test_what_an_agent_is_not_asked(agent: Agent, tmp_path: Path) -> None:
+    """Clients that are hostile get no further, and are in nobody's way."""
+    sign = b"\x00\x00\x00\x01\x0b"  # SSH_AGENTC_REQUEST_IDENTITIES
+    failure = b"\x00\x00\x00\x01\x05"
+    requests = [
+        *((b"\x00\x00\x00\x01" + bytes([kind]), failure) for kind in (1, 9, 17, 18, 19, 22, 23, 25, 27, 255)),
+        *(
+            (data, b"")
+            for data in (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff" + bytes(1 << 20), b"\x00\x00\x10\x00abc", b"x")
+        ),
+    ]
+    with ssh_agent.forwarded(str(agent.socket), f"{tmp_path}/here"):
+        idle = [_client(tmp_path / "here") for _ in range(20)]
+        for request, answer in requests:
+            assert _asked(tmp_path / "here", request) == answer
+        assert b"of the test" in _asked(tmp_path / "here", sign)
+        for client in idle:
+            client.close()
+        agent.end()
+        assert _asked(tmp_path / "here", sign) == b""  # it is gone
+
+
+def _client(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))
+    client.settimeout(30)
+    return client
+
+
+def _asked(path: Path, request: bytes) -> bytes:
+    """What comes back, when no more is to be said."""
+    with _client(path) as client:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            client.sendall(request)
+            client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):
+            found = b""
+            while piece := client.recv(1 << 16):
+                found += piece
+            return found
+    return b""
 
 
 def test_agents_that_are_not_there(builder: Builder, tmp_path: Path) -> None:
