@@ -44,8 +44,7 @@ class BridgeDriver:
         self, name: str, subnets: Sequence[tuple[Subnet, Address]], mtu: int, internal: bool, options: dict[str, Any]
     ) -> Network:
         """Put a network of this kind into the store, and bring it up. Raises EngineError; then there is none."""
-        chosen = subnets or [self.free_subnet()]
-        one = network.create(name, self.name, chosen, mtu, internal, options)
+        one = self._choose(name, subnets, mtu, internal, options)
         try:
             self.up(one)
         except BaseException:
@@ -53,6 +52,19 @@ class BridgeDriver:
             network.forget(one)
             raise
         return one
+
+    def _choose(
+        self, name: str, subnets: Sequence[tuple[Subnet, Address]], mtu: int, internal: bool, options: dict[str, Any]
+    ) -> Network:
+        """Put it into the store. Without subnets it gets one that is free; if somebody else takes that just now, the
+        next one."""
+        while True:
+            chosen = subnets or [self.free_subnet()]
+            try:
+                return network.create(name, self.name, chosen, mtu, internal, options)
+            except network.OverlapError:
+                if subnets:
+                    raise
 
     def free_subnet(self) -> tuple[Subnet, Address]:
         """A subnet that neither a route of this host nor another network has, and its gateway. Raises EngineError."""
@@ -134,13 +146,13 @@ def remove_link(name: str) -> None:
 
 
 def remove_strays() -> None:
-    """Remove the bridges that belong to no network of the store."""
+    """Remove the bridges that belong to no network of this store, nor to one of another. Raises EngineError."""
     from pyroute2 import IPRoute
 
     known = {one.bridge for one in network.every()}
     with IPRoute() as kernel:
         found = {link.get_attr("IFLA_IFNAME") for link in kernel.get_links(kind="bridge")}
-    for name in found - known:
+    for name in found - known - nat.bridges_of_others():
         if name.startswith(network.PREFIX):
             remove_link(name)
 

@@ -145,6 +145,10 @@ def name_of(text: str) -> str:
         return text
 
 
+class OverlapError(EngineError):
+    """A subnet that another network has, perhaps since a moment ago."""
+
+
 class held:  # noqa: N801
     """`with held(one)`: nobody else changes who is in a network, nor removes it. Raises EngineError if it is gone."""
 
@@ -217,11 +221,11 @@ def check_mtu(mtu: int, subnets: Sequence[Subnet]) -> None:
 
 
 def check_overlap(subnets: Sequence[Subnet], other: Network) -> None:
-    """Raise EngineError if one of these subnets has addresses of another network, here or on other hosts."""
+    """Raise OverlapError if one of these subnets has addresses of another network, here or on other hosts."""
     for subnet in subnets:
         for theirs, _ in [*other.subnets, *other.elsewhere]:
             if subnet.overlaps(theirs):
-                raise EngineError(f"subnet {subnet}", f"it overlaps {theirs} of network {other.name}", "another one")
+                raise OverlapError(f"subnet {subnet}", f"it overlaps {theirs} of network {other.name}", "another one")
 
 
 def forget(network: Network) -> None:

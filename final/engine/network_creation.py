@@ -28,13 +28,23 @@ LABELS = "labels.json"
 
 def create_network(options: Options) -> int:
     """`network create`: chapter 6's, with labels, and with --ipv6 with subnets of both versions."""
-    if options.ipv6:
-        options.subnet.extend(missing_subnets(options.subnet, options.driver or network.DEFAULT))
-    code = network_commands.create_network(options)
+    code = _create_with_both(options) if options.ipv6 else network_commands.create_network(options)
     if options.label:
         one = network.find(options.operands[0])
         state.write_record(one.path(LABELS), dict(options.label))
     return code
+
+
+def _create_with_both(options: Options) -> int:
+    """With subnets of both versions; if somebody else takes the one that was free just now, with the next one."""
+    given = list(options.subnet)
+    while True:
+        options.subnet[:] = [*given, *missing_subnets(given, options.driver or network.DEFAULT)]
+        try:
+            return network_commands.create_network(options)
+        except network.OverlapError:
+            if any(subnet.version == 4 for subnet in given):
+                raise
 
 
 def missing_subnets(given: list[Subnet], driver: str) -> list[Subnet]:

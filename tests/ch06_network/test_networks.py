@@ -203,6 +203,17 @@ def test_chosen_subnets_avoid_the_routes_of_the_host(keeper: NetKeeper) -> None:
     host.run(["ip", "link", "del", "mine"])
 
 
+def test_subnets_chosen_at_one_time_are_different(keeper: NetKeeper) -> None:
+    """And one that somebody has asked for is his, or an error."""
+    host, words = keeper.engine.host, keeper.engine.command_line("network", "create")
+    names = [f"n{number}" for number in range(12)]
+    for started in [host.spawn([*words, name]) for name in names]:
+        assert finish(started).code == 0
+    subnets = {keeper.network_record(name)["subnets"][0][0] for name in names}
+    assert subnets == {f"10.{number}.0.0/16" for number in range(77, 89)}
+    fails(keeper.raw("network", "create", "--subnet", "10.77.4.0/24", "x"), ENGINE_FAILED, "overlaps 10.77.0.0/16")
+
+
 # ---------------------------------------------------------------- addresses
 
 

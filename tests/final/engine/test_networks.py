@@ -8,6 +8,7 @@ import pytest
 
 from tests.final.engine.conftest import Box
 from tests.support.engines import ENGINE_FAILED, fails
+from tests.support.hosts import finish
 
 pytestmark = pytest.mark.kernel
 
@@ -60,6 +61,19 @@ def test_inspect(box: Box) -> None:
     both = box.raw("network", "inspect", "-f", "{{.Name}}", "nosuch", "one")
     assert both.out == b"one\n"
     fails(both, ENGINE_FAILED, "nosuch")
+
+
+def test_subnets_of_both_versions_chosen_at_one_time(box: Box) -> None:
+    host, words = box.engine.host, box.engine.command_line("network", "create", "--ipv6")
+    names = [f"n{number}" for number in range(8)]
+    for started in [host.spawn([*words, name]) for name in names]:
+        assert finish(started).code == 0
+    found = [
+        subnet["Subnet"]
+        for known in json.loads(box("network", "inspect", *names))
+        for subnet in known["IPAM"]["Config"]
+    ]
+    assert len(set(found)) == 16
 
 
 def test_rm_and_prune(box: Box) -> None:
