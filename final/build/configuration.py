@@ -69,10 +69,10 @@ def pairs_of(instruction: Instruction, variables: Mapping[str, str]) -> dict[str
     """NAME=VALUE …, or the old form NAME VALUE. Raises DockerfileError."""
     words = raw_words(instruction.text, instruction.escape)
     if "=" not in words[0]:
-        name, _, value = instruction.text.partition(" ")
-        if not value.strip():
+        name, *rest = instruction.text.split(maxsplit=1)
+        if not rest:
             raise instruction.error("it has no NAME=VALUE")
-        words = [f"{name}={value.strip()}"]
+        words = [f"{name}={rest[0]}"]
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -182,14 +182,15 @@ def _later(config: Config, instruction: Instruction, variables: Mapping[str, str
 
 
 def _health(config: Config, instruction: Instruction, variables: Mapping[str, str]) -> str:
-    kind, _, text = instruction.text.partition(" ")
+    kind, *rest = instruction.text.split(maxsplit=1)
+    text = rest[0] if rest else ""
     if kind.upper() == "NONE" and not text and not instruction.flags:
         config["Healthcheck"] = {"Test": ["NONE"]}
         return "NONE"
-    if kind.upper() != "CMD" or not text.strip():
+    if kind.upper() != "CMD" or not text:
         raise instruction.error("it is neither NONE nor CMD and a command")
-    words = words_of(text.strip())
-    found: dict[str, Any] = {"Test": ["CMD", *words] if words is not None else ["CMD-SHELL", text.strip()]}
+    words = words_of(text)
+    found: dict[str, Any] = {"Test": ["CMD", *words] if words is not None else ["CMD-SHELL", text]}
     for flag, name in DURATIONS.items():
         value = nanoseconds(instruction.flag(flag) or "0")
         if 0 < value < SHORTEST:

@@ -95,13 +95,13 @@ def _flags(word: str, text: str, place: str) -> tuple[list[tuple[str, str]], str
     """The flags before the text, and what follows them."""
     found = []
     while word in WITH_FLAGS and text.startswith("--"):
-        first, _, rest = text.partition(" ")
+        first, *rest = text.split(maxsplit=1)
         name, _, value = first[2:].partition("=")
         if name not in WITH_FLAGS[word]:
             known = ", ".join(f"--{flag}" for flag in WITH_FLAGS[word])
             raise DockerfileError(f"{place}: {word}", f"there is no flag --{name} here", known)
         found.append((name, value))
-        text = rest.lstrip()
+        text = rest[0] if rest else ""
     return found, text
 
 

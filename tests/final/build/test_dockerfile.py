@@ -231,6 +231,8 @@ def configured(text: str, config: dict[str, Any] | None = None) -> dict[str, Any
         ('ENTRYPOINT ["b"]\nCMD ["c"]', {"Entrypoint": ["b"], "Cmd": ["c"]}),
         ("ENV a=1 b=\"2 3\" c=4\\ 5 d='$v' e=$v", {"Env": ["a=1", "b=2 3", "c=4 5", "d=$v", "e=1 2"]}),
         ("ENV a b  c", {"Env": ["a=b  c"]}),
+        ("ENV\ta\tb\tc", {"Env": ["a=b\tc"]}),
+        ("HEALTHCHECK --retries=1\tCMD\ta  b", {"Healthcheck": {"Test": ["CMD-SHELL", "a  b"], "Retries": 1}}),
         ("ENV a=1\nENV a=2 b=$a", {"Env": ["a=2", "b=1"]}),
         ("ENV a=", {"Env": ["a="]}),
         ('LABEL "a b"=c\nLABEL d=$v', {"Labels": {"a b": "c", "d": "1 2"}}),
