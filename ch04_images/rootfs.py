@@ -11,11 +11,12 @@ import select
 import stat
 import sys
 
-from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.unionfs import mount_overlay
 from ch03_run.container import Container, Part
 from ch04_images import containers, images, state
+from ch04_images.mounted_apart import MountedApart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,65 +104,22 @@ class Overlay(Part):
         mount_overlay(record.layers[::-1], record.path("rootfs"), f"{own}/upper", f"{own}/work")
 
 
-class Aufs(Part):
-    """The same by our own union file system of chapter 2.
-
-    Its processes must live outside the container. A helper, in a mount namespace of its own, has them mount the union
-    and hands us a copy of the mount that is attached nowhere (open_tree(2)); the container attaches it. So the
-    container's is the only one, and the file system ends with it.
-    """
+class Aufs(MountedApart):
+    """The same by our own union file system of chapter 2: its processes must live outside the container."""
 
     section = "2.3.4, 4.2"
+    what = "the union file system"
 
-    def __init__(self, directory: ContainerDirectory) -> None:
-        self.directory = directory
-        self._tree = -1
-        self._guardian = -1  # a pidfd
-
-    def prepare(self, container: Container) -> None:
-        import socket
-
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                helper = namespaces.spawn(syscalls.CLONE_NEWNS, lambda: self._mount_apart(theirs))
-            message, descriptors, _, _ = socket.recv_fds(ours, 4096, 2)
-            helper.wait()
-        if not descriptors:
-            raise EngineError("the union file system", message.decode() or "its helper died")
-        self._tree, self._guardian = descriptors
-
-    def _mount_apart(self, engine: object) -> int:
-        import socket
-
+    def mount(self) -> list[int]:
+        """The pidfd of the process that ends when the file system does, with all written."""
         from ch02_namespaces import aufs
 
-        assert isinstance(engine, socket.socket)
-        target = self.directory.record.path("rootfs")
-        try:
-            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-            guardian = aufs.mount(aufs_options(self.directory.record), target)
-            tree = syscalls.open_tree(target)
-            socket.send_fds(engine, [b"mounted"], [tree, syscalls.pidfd_open(guardian)])
-            syscalls.umount(target, syscalls.MNT_DETACH)
-        except (EngineError, OSError) as error:
-            engine.send(str(error).encode()[:4096])
-            return 1
-        return 0
+        record = self.directory.record
+        return [syscalls.pidfd_open(aufs.mount(aufs_options(record), record.path("rootfs")))]
 
-    def enter(self, container: Container) -> None:
-        target = os.open(self.directory.record.path("rootfs"), os.O_PATH | os.O_CLOEXEC)
-        syscalls.move_mount(self._tree, target)
-        os.close(target)
-        os.close(self._tree)
-
-    def cleanup(self, container: Container) -> None:
-        if self._tree < 0:
-            return
-        os.close(self._tree)
-        select.select([self._guardian], [], [], SECONDS_TO_END)  # until all is written to the container's layer
-        os.close(self._guardian)
-        self._tree = self._guardian = -1
+    def let_go(self, kept: list[int]) -> None:
+        """Wait until all is written to the container's layer."""
+        select.select(kept, [], [], SECONDS_TO_END)
 
 
 def aufs_options(record: ContainerRecord, permission: str = "rw") -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 
-from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces import syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.unionfs import mount_overlay
-from ch03_run.container import Container, Part
+from ch03_run.container import Container
 from ch04_images import state
+from ch04_images.mounted_apart import MountedApart
 from ch05_lifecycle.execute import JoinNamespaces
 from ch05_lifecycle.streams import LoggedStreams
 from ch07_practice.oci.document import Node
@@ -28,63 +29,28 @@ if TYPE_CHECKING:
     from ch04_images.rootfs import ContainerDirectory
 
 
-class MappedOverlay(Part):
-    """The union of the layers and of the container's own, in which the owners are the container's.
-
-    Only the host's root may see layers through mappings. So a helper, in a mount namespace of its own, mounts the union
-    there and hands us a copy of the mount that is attached nowhere; the container attaches it.
-    """
+class MappedOverlay(MountedApart):
+    """The union of the layers and of the container's own, in which the owners are the container's. Only the host's root
+    may see layers through mappings."""
 
     section = "4.2"
+    what, hint = "the container's users", "--userns host"
 
     def __init__(self, directory: ContainerDirectory, users: Users) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._users = users
-        self._tree = -1
 
-    def prepare(self, container: Container) -> None:
-        import socket
-
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                helper = namespaces.spawn(syscalls.CLONE_NEWNS, lambda: self._mount_apart(theirs))
-            message, descriptors, _, _ = socket.recv_fds(ours, 4096, 1)
-            helper.wait()
-        if not descriptors:
-            raise EngineError("the container's users", message.decode() or "the helper died", "--userns host")
-        (self._tree,) = descriptors
-
-    def _mount_apart(self, engine: object) -> int:
-        import socket
-
-        assert isinstance(engine, socket.socket)
-        record = self._directory.record
-        try:
-            syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-            user_namespace = namespace_of(self._users)
-            for path in (state.place("layers"), record.path()):
-                map_in_place(path, user_namespace)
-            os.chdir(state.place("layers"))
-            become_owner(self._users)
-            own = f"../containers/{record.id}"
-            mount_overlay(record.layers[::-1], record.path("rootfs"), f"{own}/upper", f"{own}/work")
-            socket.send_fds(engine, [b"mounted"], [syscalls.open_tree(record.path("rootfs"))])
-        except (EngineError, OSError) as error:
-            engine.send(str(error).encode()[:4096])
-            return 1
-        return 0
-
-    def enter(self, container: Container) -> None:
-        target = os.open(self._directory.record.path("rootfs"), os.O_PATH | os.O_CLOEXEC)
-        syscalls.move_mount(self._tree, target)
-        os.close(target)
-        os.close(self._tree)
-
-    def cleanup(self, container: Container) -> None:
-        if self._tree >= 0:
-            os.close(self._tree)
-        self._tree = -1
+    def mount(self) -> list[int]:
+        """With mappings on all that it is made of; nothing has to be kept."""
+        record = self.directory.record
+        user_namespace = namespace_of(self._users)
+        for path in (state.place("layers"), record.path()):
+            map_in_place(path, user_namespace)
+        os.chdir(state.place("layers"))
+        become_owner(self._users)
+        own = f"../containers/{record.id}"
+        mount_overlay(record.layers[::-1], record.path("rootfs"), f"{own}/upper", f"{own}/work")
+        return []
 
 
 def namespace_of(users: Users) -> int:
