@@ -26,22 +26,29 @@ def keep(view: int) -> None:
     Raises SyscallError, OSError.
     """
     python = os.readlink(EXE)
-    place = f"{VIEWS}{python}"
     if not os.access(os.path.dirname(os.path.dirname(VIEWS)), os.W_OK) or not os.path.exists(python):
         return
-    os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
-    with locked(VIEWS, fcntl.LOCK_EX):
-        if place in kept():
-            if os.path.samefile(place, python):  # another command was first
-                return
-            syscalls.umount(place, syscalls.MNT_DETACH)
-        with open(f"{os.path.dirname(place)}/pyvenv.cfg", "w") as configuration:
-            configuration.write(f"home = {os.path.dirname(python)}\n")
-        target = os.open(place, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o755)
-        try:
-            syscalls.move_mount(view, target)
-        finally:
-            os.close(target)
+    before = os.umask(0o022)  # nobody else may say where the library is
+    try:
+        os.makedirs(os.path.dirname(f"{VIEWS}{python}"), exist_ok=True)
+        with locked(VIEWS, fcntl.LOCK_EX):
+            _attach(view, python, f"{VIEWS}{python}")
+    finally:
+        os.umask(before)
+
+
+def _attach(view: int, python: str, place: str) -> None:
+    if place in kept():
+        if os.path.samefile(place, python):  # another command was first
+            return
+        syscalls.umount(place, syscalls.MNT_DETACH)
+    with open(f"{os.path.dirname(place)}/pyvenv.cfg", "w") as configuration:
+        configuration.write(f"home = {os.path.dirname(python)}\n")
+    target = os.open(place, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o755)
+    try:
+        syscalls.move_mount(view, target)
+    finally:
+        os.close(target)
 
 
 def kept() -> list[str]:

@@ -75,6 +75,16 @@ def test_second_command_starts_from_the_view_of_the_first(program: Program) -> N
         pass
 
 
+def test_nobody_else_writes_beside_it(program: Program) -> None:
+    """Whatever the umask of the first command."""
+    words = ["sh", "-c", 'umask 0; exec "$0" run --rm busybox true', program.file]
+    assert program.host.run(words).code == 0
+    directory = Path(program.view).parent
+    assert {path.name for path in directory.iterdir()} == {"pyvenv.cfg", program.python.name}
+    for path in (directory, directory / "pyvenv.cfg", directory.parent):
+        assert path.stat().st_uid == 0 and path.stat().st_mode & 0o022 == 0
+
+
 def test_same_library(program: Program) -> None:
     """The view finds its modules where the original does."""
     program.run("true")
