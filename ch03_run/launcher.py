@@ -11,9 +11,7 @@ view of it that containers cannot write to, if one is there (chapter 4's kept_vi
 from __future__ import annotations
 
 import os
-import shlex
 import sys
-import sysconfig
 
 VIEWS = "/run/mydocker/views"
 """Read-only views of interpreters, each at this path and its own."""
@@ -35,6 +33,9 @@ import {package}.__main__
 
 def write_launcher(package: str, file: str) -> None:
     """Make `file` an executable that starts the increment `package` with the Python that runs now."""
+    import shlex  # not above: commands know from us where views are, and these two take 5 ms
+    import sysconfig
+
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     text = PROGRAM.format(
         # not by way of the environment, which would take Python a millisecond to find out about

@@ -139,13 +139,13 @@ class Lifecycle:
         return 0
 
     def start(self, options: Options) -> int:
-        """`start`: start containers that do not run, in the background."""
+        """`start`: start containers in the background; those that run go on."""
         state.require_root()
         if options.attach or options.interactive:
             return self.start_and_attach(options.operands)
 
         def start(text: str) -> None:
-            start_in_background(store.find(text), self.build)
+            self._see_to_it_that_it_runs(store.find(text))
             print(text)
 
         for_each(options.operands, start)
@@ -159,8 +159,18 @@ class Lifecycle:
             raise EngineError("start -a", f"{len(operands)} containers", "one at a time")
         stored = store.find(operands[0])
         known = count_lines(stored)
-        start_in_background(stored, self.build)
+        self._see_to_it_that_it_runs(stored)
         return attach(stored, known)
+
+    def _see_to_it_that_it_runs(self, stored: Stored) -> None:
+        """Start it, unless it runs or somebody else starts it at this moment. Raises EngineError."""
+        while stored.state()["status"] != store.RUNNING:
+            try:
+                return start_in_background(stored, self.build)
+            except EngineError:
+                if not stored.is_watched():
+                    raise
+        return None
 
     def restart(self, options: Options) -> int:
         """`restart`: stop and start."""

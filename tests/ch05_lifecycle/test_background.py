@@ -108,11 +108,20 @@ def test_create_start_restart(keeper: Keeper) -> None:
     assert keeper.raw("ps", "-q").text == ""
     assert keeper.raw("start", "later").text == "later"
     assert keeper.status(id)["status"] == "running"
-    fails(keeper.raw("start", "later"), ENGINE_FAILED, "runs already")
     first = keeper.status(id)["pid"]
+    assert keeper.raw("start", "later").text == "later"  # as with Docker: it runs, and goes on
+    assert keeper.status(id)["pid"] == first
     assert keeper.raw("restart", "-t", "0", "later").code == 0
     assert keeper.status(id)["pid"] != first
     eventually(lambda: keeper.raw("exec", "later", "cat", "/count").text.split() == ["once", "once"], "its files")
+
+
+def test_many_start_it_at_one_time(keeper: Keeper) -> None:
+    id = keeper.raw("create", "busybox", "sh", "-c", "echo once >> /count; exec sleep 1000").text
+    words = keeper.engine.command_line("start", id)
+    for started in [keeper.engine.host.spawn(words) for _ in range(8)]:
+        assert finish(started).text == id
+    eventually(lambda: keeper.raw("exec", id, "cat", "/count").text == "once", "its only start")
 
 
 def test_start_of_what_cannot_start_keeps_it(keeper: Keeper) -> None:
