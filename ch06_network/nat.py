@@ -1,14 +1,17 @@
 """Network address translation and the rules of who may talk to whom, by nftables. Book section 6.1.3.
 
-There is one table, `inet mydocker`. It is ours alone, and always written whole, from the records of all networks and
-endpoints, in one transaction: so nothing can be left in it, and what somebody has flushed comes back. Nobody else's
-table is touched, but for one thing: a verdict `drop` holds whatever other tables say. Docker and firewalls like to set
-the policy of the chain FORWARD to that; such chains get two rules of ours, marked by a comment. nft(8).
+There is one table, `inet mydocker`; each state directory but the default one has its own, see name_of_table(). It is
+ours alone, and always written whole, from the records of all networks and endpoints, in one transaction: so nothing can
+be left in it, and what somebody has flushed comes back. Nobody else's table is touched, but for one thing: a verdict
+`drop` holds whatever other tables say. Docker and firewalls like to set the policy of the chain FORWARD to that; such
+chains get two rules of ours, marked by a comment, the table's name. nft(8).
 """
 
 from __future__ import annotations
 
+import binascii
 import fcntl
+import os
 
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import locked
@@ -22,16 +25,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ch06_network.endpoints import Endpoint
 
-COMMENT = "mydocker"
+NAME = "mydocker"
 FAMILY = {4: "ip", 6: "ip6"}
 TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 FAMILIES = ("ip", "ip6", "inet")
 
 LIST = "list chains\n"
 TABLE = """\
-table inet mydocker
-delete table inet mydocker
-table inet mydocker {{
+table inet {name}
+delete table inet {name}
+table inet {name} {{
+    set bridges {{ type ifname; elements = {{ {bridges} }}; }}
     # where connections to published ports go: on any address of this host, and on one of them
 {maps}
     chain published {{
@@ -59,12 +63,17 @@ table inet mydocker {{
         type filter hook forward priority filter; policy accept;
         ct state established,related accept
 {forward}
-        oifname "{prefix}*" ct status dnat accept
-        iifname "{prefix}*" oifname "{prefix}*" drop
-        oifname "{prefix}*" drop
+        oifname @bridges ct status dnat accept
+        oifname @bridges drop
     }}
 }}
 """
+
+
+def name_of_table() -> str:
+    """Each state directory has a table of its own, as it knows its own networks alone. Example: mydocker-8e9f2a01."""
+    root = os.path.realpath(state.place())
+    return NAME if root == state.DEFAULT_ROOT else f"{NAME}-{binascii.crc32(os.fsencode(root)):08x}"
 
 
 def apply() -> None:
@@ -84,7 +93,7 @@ def apply() -> None:
 
 def remove() -> None:
     """Take our table away, and our rules from the chains of others. Raises EngineError."""
-    script = ["table inet mydocker", "delete table inet mydocker"]
+    script = [f"table inet {name_of_table()}", f"delete table inet {name_of_table()}"]
     for family, name, chain, _ in forward_chains(nft.run(LIST)):
         script += [f"delete rule {family} {name} {chain} handle {handle}" for handle in _ours((family, name, chain))]
     nft.run("\n".join(script) + "\n")
@@ -93,7 +102,9 @@ def remove() -> None:
 def table(networks: list[Network], plugged: list[Endpoint]) -> str:
     """The whole table, as a script for nft."""
     return TABLE.format(
+        name=name_of_table(),
         prefix=PREFIX,
+        bridges=", ".join(f'"{one.bridge}"' for one in networks),
         maps="\n".join(map_of(version, any_address, plugged) for version in (4, 6) for any_address in (True, False)),
         published="\n".join(_published(version) for version in (4, 6)),
         postrouting="\n".join(rule for one in networks for rule in _postrouting(one)),
@@ -165,7 +176,7 @@ def _forward(one: Network) -> list[str]:
     for span, device in one.elsewhere:
         rules.append(f'{_through("iifname", device)} oifname "{one.bridge}" ip saddr {span} accept')
         rules.append(f'iifname "{one.bridge}" {_through("oifname", device)} ip daddr {span} accept')
-        rules.append(f'iifname "{PREFIX}*" ip daddr {span} drop')
+        rules.append(f"iifname @bridges ip daddr {span} drop")
     if one.internal:
         rules += [f'iifname "{one.bridge}" drop', f'oifname "{one.bridge}" drop']
     return [f"        {rule}" for rule in rules]
@@ -179,6 +190,18 @@ def _through(side: str, device: str) -> str:
 # ---------------------------------------------------------------- the tables of others
 
 
+def bridges_of_others() -> set[str]:
+    """The bridges of other state directories: their tables list them. Raises EngineError."""
+    found, is_ours = set(), False
+    for line in nft.run("list sets\n").splitlines():
+        words = line.replace(",", " ").split()
+        if words[:1] == ["table"]:
+            is_ours = words[2] == name_of_table()
+        elif not is_ours:
+            found |= {word.strip('"') for word in words if word.startswith(f'"{PREFIX}')}
+    return found
+
+
 def forward_chains(listed: str) -> list[tuple[str, str, str, bool]]:
     """Base chains of others that see what is forwarded: family, table, chain, and whether they drop it unless a rule
     accepts it. listed: what nft prints of all chains."""
@@ -189,7 +212,7 @@ def forward_chains(listed: str) -> list[tuple[str, str, str, bool]]:
             family, name = words[1:3]
         elif words[:1] == ["chain"]:
             chain = words[1]
-        elif "hook forward" in line and (family, name) != ("inet", "mydocker"):
+        elif "hook forward" in line and (family, name) != ("inet", name_of_table()):
             found.append((family, name, chain, "policy drop" in line))
     return [place for place in found if place[0] in FAMILIES]
 
@@ -199,7 +222,7 @@ def open_way(place: tuple[str, str, str]) -> None:
     if _ours(place):
         return
     rules = [
-        f'insert rule {" ".join(place)} {side} "{PREFIX}*" accept comment "{COMMENT}"'
+        f'insert rule {" ".join(place)} {side} "{PREFIX}*" accept comment "{name_of_table()}"'
         for side in ("iifname", "oifname")
     ]
     try:
@@ -211,4 +234,4 @@ def open_way(place: tuple[str, str, str]) -> None:
 def _ours(place: tuple[str, str, str]) -> list[str]:
     """The handles of our rules in a chain of somebody else."""
     listed = nft.run(f"list chain {' '.join(place)}\n", "-a")
-    return [line.rpartition("# handle ")[2] for line in listed.splitlines() if f'comment "{COMMENT}"' in line]
+    return [line.rpartition("# handle ")[2] for line in listed.splitlines() if f'comment "{name_of_table()}"' in line]

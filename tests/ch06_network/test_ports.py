@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.support.engines import ENGINE_FAILED, fails
+from ch04_images import busybox
+from ch06_network import nat
+from tests.support.engines import ENGINE_FAILED, fails, state_root
 from tests.support.hosts import Host, read_line
 from tests.support.networks import NetKeeper, ask, cannot_fetch, fetch, join, join6
 from tests.support.polling import eventually
@@ -278,6 +282,12 @@ table inet theirs {
 """
 
 
+def table_of(keeper: NetKeeper) -> str:
+    """The name of the engine's own table, that of its state directory."""
+    with state_root(keeper.root):
+        return nat.name_of_table()
+
+
 def works(keeper: NetKeeper, client: Host) -> None:
     """A port is published, and there is a way out."""
     keeper.serve("web", "-p", "8080:80")
@@ -290,7 +300,7 @@ def test_others_who_drop_what_is_forwarded(keeper: NetKeeper, client: Host) -> N
     before = keeper.ruleset()
     works(keeper, client)
     keeper.raw("run", "--rm", "-p", "8081:80", "busybox", "true")
-    assert keeper.ruleset().count('comment "mydocker"') == 4
+    assert keeper.ruleset().count(f'comment "{table_of(keeper)}"') == 4
     keeper.remove_all()
     keeper.nft("chain inet theirs guard { policy accept; }")  # they change their mind: our rules go all the same
     keeper.prune()
@@ -329,7 +339,7 @@ def test_somebody_flushes_everything(keeper: NetKeeper, client: Host) -> None:
     assert keeper.pings("web", CLIENT)
     keeper.remove_all()
     keeper.prune()
-    assert 'comment "mydocker"' not in keeper.ruleset()
+    assert 'comment "mydocker' not in keeper.ruleset()
     keeper.nft("flush ruleset")
 
 
@@ -337,9 +347,48 @@ def test_tables_of_others_are_left_alone(keeper: NetKeeper) -> None:
     keeper.nft(FOREIGN.replace("policy drop", "policy accept"))
     before = keeper.ruleset()
     keeper.serve("web", "-p", "8080:80")
-    ours = keeper.engine.host.run(["nft", "list", "table", "inet", "mydocker"]).text
+    ours = keeper.engine.host.run(["nft", "list", "table", "inet", table_of(keeper)]).text
     assert keeper.ruleset().replace(ours, "").split() == before.split()
     keeper.remove_all()
     keeper.prune()
+    assert keeper.ruleset() == before
+    keeper.nft("flush ruleset")
+
+
+# ---------------------------------------------------------------- several state directories on one host
+
+
+def elsewhere(keeper: NetKeeper, root: Path) -> NetKeeper:
+    """The same engine on the same host, with another state directory."""
+    other = NetKeeper(keeper.engine)
+    other.root, other.raw = root, partial(keeper.engine.raw, env={"MYDOCKER_ROOT": str(root)})
+    with state_root(root):
+        busybox.make_image()
+    return other
+
+
+def test_state_directories_keep_out_of_each_others_way(keeper: NetKeeper, client: Host, tmp_path: Path) -> None:
+    """Each has its own networks and rules. What one does, and its end, changes nothing for the others."""
+    keeper.nft(FOREIGN)
+    before = keeper.ruleset()
+    one, two = (elsewhere(keeper, tmp_path / name) for name in ("one", "two"))
+    for state, name, port in ((keeper, "web", 8080), (one, "first", 8081), (two, "second", 8082)):
+        state.serve(name, "-p", f"{port}:80")
+    assert [fetch(client, f"http://{HOST}:{port}/").text for port in (8080, 8081, 8082)] == ["web", "first", "second"]
+    assert one.get("first", f"http://{HOST}:8082/").text == "second"
+    assert one.get("first", f"http://{two.inside('second', 'hostname -i')}/", 1).code != 0
+    one.network("broken")
+    (one.root / "networks/broken/network.json").write_text("{")
+    assert one.raw("network", "rm", "broken").code == 0
+    assert two.pings("second", HOST)
+    one.raw("rm", "-f", "first")
+    one.prune()
+    keeper.remove_all()
+    keeper.prune()
+    assert fetch(client, f"http://{HOST}:8082/").text == "second"
+    assert two.pings("second", CLIENT)
+    assert cannot_fetch(client, f"http://{HOST}:8081/")
+    two.raw("rm", "-f", "second")
+    two.prune()
     assert keeper.ruleset() == before
     keeper.nft("flush ruleset")
