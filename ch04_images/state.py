@@ -62,8 +62,12 @@ def require_root() -> None:
 
 
 def new_id() -> str:
-    """64 hexadecimal digits that nobody else has."""
-    return os.urandom(32).hex()
+    """64 hexadecimal digits that nobody else has. The first 12, a container's host name, are not decimal digits alone:
+    resolvers take such a name for an address."""
+    while True:
+        id = os.urandom(32).hex()
+        if not short(id).isdecimal():
+            return id
 
 
 def short(id: str) -> str:

@@ -103,8 +103,11 @@ class Transport:
 
     def _redirected(self, url: str, target: str) -> str:
         """Where a redirect leads. Never from https to http, and http stays on this machine."""
-        new = urllib.parse.urljoin(url, target)
-        scheme, host = urllib.parse.urlsplit(new)[:2]
+        try:
+            new = urllib.parse.urljoin(url, target)
+            scheme, host = urllib.parse.urlsplit(new)[:2]
+        except ValueError:  # such as http://[
+            raise EngineError(str(self.endpoint), f"it redirects to {target[:200]!r}, which is no URL") from None
         allowed = scheme == "https" or (scheme == "http" and url.startswith("http:") and self._may_speak_http(host))
         if not allowed or "@" in host:
             raise EngineError(str(self.endpoint), f"it redirects to {new[:200]!r}, where we do not go")

@@ -221,6 +221,11 @@ def test_redirects_to_where_we_do_not_go(store: Store, fake: FakeRegistry, url: 
     fails(store("pull", "-q", f"{fake.host}/x"), ENGINE_FAILED, "redirects to", "where we do not go")
 
 
+def test_a_redirect_to_what_is_no_url(store: Store, fake: FakeRegistry) -> None:
+    fake.plan("GET", "/v2/x/manifests/latest", redirect("http://["))
+    fails(store("pull", "-q", f"{fake.host}/x"), ENGINE_FAILED, "redirects to", "no URL")
+
+
 def test_redirects_in_circles(store: Store, fake: FakeRegistry) -> None:
     fake.plan("GET", "/v2/x/manifests/latest", *[redirect("/v2/x/manifests/latest")] * 50)
     fails(store("pull", "-q", f"{fake.host}/x"), ENGINE_FAILED, "redirects more than")
