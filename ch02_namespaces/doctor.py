@@ -48,7 +48,7 @@ class Finding:
 def run(format: str | None = None) -> int:
     """Print the table; the exit code is 1 if something is missing."""
     findings = list(examine())
-    print_table([finding.row() for finding in findings], format, colours={"state": COLOURS})
+    print_table([finding.row() for finding in findings], format, colours={"state": COLOURS}, prose=True)
     return int(any(finding.state == MISSING for finding in findings))
 
 

@@ -116,6 +116,17 @@ def test_create_start_restart(keeper: Keeper) -> None:
     eventually(lambda: keeper.raw("exec", "later", "cat", "/count").text.split() == ["once", "once"], "its files")
 
 
+def test_ids_are_whole_on_any_terminal(keeper: Keeper) -> None:
+    """A table where it fits; where it does not, columns, whose lines a terminal breaks as it likes."""
+    id = keeper.raw("create", "--name", "with_a_name", "busybox", "echo", "x" * 30).text
+    words = keeper.engine.command_line("ps", "-a")
+    for columns, framed in ((200, True), (70, False)):
+        terminal = Terminal(keeper.engine.host, words, env={"COLUMNS": str(columns)})
+        terminal.expect(id[:12].encode())
+        terminal.expect(b"with_a_name")
+        assert ("│".encode() in terminal.screen) is framed
+
+
 def test_many_start_it_at_one_time(keeper: Keeper) -> None:
     id = keeper.raw("create", "busybox", "sh", "-c", "echo once >> /count; exec sleep 1000").text
     words = keeper.engine.command_line("start", id)
