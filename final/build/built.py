@@ -24,7 +24,7 @@ PROXIES = frozenset(
 class Wishes:
     """arguments: --build-arg; labels: --label; network: of RUN, empty for the usual one; platform: of an image
     from scratch; bring: finds the image of FROM by its name and platform, and pulls it if need be; secrets: --secret,
-    and agents: --ssh, the paths of their sockets, both by id."""
+    and agents: --ssh, the paths of their sockets, both by id; limits: options of running.OF_RUN, by name."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Wishes:
         bring: Callable[[str, str], Image],
         secrets: Mapping[str, Secret],
         agents: Mapping[str, str],
+        limits: Mapping[str, Any],
     ) -> None:
         self.arguments = dict(arguments)
         self.labels = dict(labels)
@@ -45,6 +46,7 @@ class Wishes:
         self.bring = bring
         self.secrets = dict(secrets)
         self.agents = dict(agents)
+        self.limits = dict(limits)
 
     @property
     def proxies(self) -> dict[str, str]:

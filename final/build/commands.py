@@ -11,6 +11,7 @@ from ch04_images.image_commands import clean_up_when_interrupted
 from ch05_lifecycle import store as containers
 from final.agreed import agreed
 from final.build import cache, secrets
+from final.build.running import OF_RUN
 from final.engine import events
 from final.engine.options import key_value, label, one_of
 from final.engine.pruning import FORCE
@@ -103,6 +104,7 @@ def wishes_of(options: Options) -> Wishes:
         bring,
         {one.id: one for one in options.secret},
         dict(options.ssh),
+        {flag.option: getattr(options, flag.option) for flag in OF_RUN},
     )
 
 
@@ -166,6 +168,7 @@ BUILD = CliCommand(
         Flag("--network", value="NETWORK", help="of RUN: none, host or a name (default: as with `run`)"),
         Flag("--secret", value=secrets.SYNTAX, convert=secrets.secret, many=True, help="for RUN --mount=type=secret"),
         Flag("--ssh", value="ID[=SOCKET]", convert=agent, many=True, help="an agent for RUN --mount=type=ssh"),
+        *OF_RUN,
         Flag("--progress", value="auto|plain", convert=one_of("auto", "plain"), help="plain: as in a pipe"),
         Flag("-q", "--quiet", help="print the id alone"),
         Flag("--iidfile", value="FILE", help="write the id there"),

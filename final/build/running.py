@@ -28,9 +28,22 @@ SCRIPT = "/dev/heredoc"
 """Where a here-document is that begins with #!. Nothing of /dev is in the layer."""
 
 
+OF_RUN = [
+    flag
+    for flag in CREATE_FLAGS
+    if flag.option
+    in (
+        *("add_host", "shm_size", "ulimit", "memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota"),
+        *("cpuset_cpus", "cpuset_mems", "cgroup_parent"),
+    )
+]
+"""What `build` takes for its containers: `run` has the same."""
+
+
 class Command:
     """argv: what runs; config: Env, User and WorkingDir; arguments: variables for it alone, secrets: those that no
-    record may have; mounts: as final/engine/mounts.py has them; network: for --network, empty for the usual one."""
+    record may have; mounts: as final/engine/mounts.py has them; network: for --network, empty for the usual one;
+    limits: options of OF_RUN, by name."""
 
     def __init__(
         self,
@@ -40,6 +53,7 @@ class Command:
         mounts: Sequence[dict[str, Any]],
         network: str,
         secrets: Mapping[bytes, bytes],
+        limits: Mapping[str, Any],
     ) -> None:
         self.argv = list(argv)
         self.config = {name: config[name] for name in ("Env", "User", "WorkingDir") if config.get(name)}
@@ -47,6 +61,7 @@ class Command:
         self.mounts = list(mounts)
         self.network = network
         self.secrets = dict(secrets)
+        self.limits = dict(limits)
 
 
 class _Steps(FullLifecycle):
@@ -95,6 +110,8 @@ def _options(image: str, command: Command) -> Options:
     options = parse([HELP, *CREATE_FLAGS], [*words, "--entrypoint", command.argv[0], image], "IMAGE [COMMAND ...]")
     options.operands += command.argv[1:]
     options.mount.extend(command.mounts)
+    for name, value in command.limits.items():
+        setattr(options, name, value)
     return options
 
 

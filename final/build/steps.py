@@ -59,7 +59,8 @@ def run_command(build: Build, stage: Stage, built: Built, instruction: Instructi
                     write_text(path, script, 0o755)
                     made.mounts.append(mounts.entry(mounts.BIND, path, running.SCRIPT, ["ro"]))
                 variables = {**made.variables, **build.wishes.proxies, **arguments}
-                command = running.Command(argv, built.config, variables, made.mounts, network, made.secrets)
+                limits = build.wishes.limits
+                command = running.Command(argv, built.config, variables, made.mounts, network, made.secrets, limits)
                 with running.ran(layers, built.name, command, build.output.show) as (code, record):
                     if code:
                         build.output.failed()

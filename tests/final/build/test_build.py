@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ch02_namespaces.cgroups import hierarchies
 from ch04_images import images
 from tests.final.build.conftest import NAME, Builder, archive
 from tests.support.engines import ENGINE_FAILED, fails, state_root
@@ -381,6 +382,23 @@ def test_mounts_of_run(builder: Builder) -> None:
     assert builder.sh("cat /said; ls -d /cache /tmp/x 2>/dev/null; true").split() == ["1", "2"]
     builder.fails("RUN --mount=type=secrets,id=x true", "Dockerfile:2: RUN", "type=secrets is not known")
     builder.fails("RUN --mount=type=cache true", "--mount=type=cache")
+
+
+def test_what_containers_of_a_build_may_use(builder: Builder) -> None:
+    """As `run` takes it, for each RUN; it is no part of the image, nor of the key in the cache."""
+    flags = ["--ulimit", "nofile=77:88", "--shm-size", "3m", "--add-host", "db:192.0.2.9", "--cpuset-cpus", "0"]
+    script = "ulimit -n; df -m /dev/shm; grep db /etc/hosts; grep ^Cpus_allowed_list /proc/self/status"
+    said = builder(f"RUN {script}", *flags).split()
+    assert {"77", "3", "192.0.2.9"} < set(said)
+    assert said[said.index("Cpus_allowed_list:") + 1] == "0"
+    assert "Using cache" in builder(f"RUN {script}", "--ulimit", "nofile=99:99")
+    fails(builder.raw("RUN true", "--ulimit", "nofile=x"), ENGINE_FAILED, "--ulimit nofile=x")
+
+
+def test_memory_of_a_build(builder: Builder) -> None:
+    if not any("memory" in hierarchy.controllers for hierarchy in hierarchies()):
+        pytest.skip("no memory controller here")
+    fails(builder.raw("RUN tail /dev/zero", "-m", "16m"), 1, "exit code 137")
 
 
 def test_network_of_run(builder: Builder) -> None:
