@@ -36,32 +36,35 @@ HEADERS = {
 }
 COLUMNS = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"]
 INTERVAL = 1.0  # seconds between two looks
+NOTHING = "--"  # for what cannot be told, as Docker has it
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Look:
-    """What a container has used up to a moment. Times are nanoseconds, sizes bytes."""
+    """What a container has used up to a moment. Times are nanoseconds, sizes bytes; None: nobody counts that here, as
+    an ordinary user's container may have no cgroup."""
 
     def __init__(self, stored: Stored) -> None:
         from final.runtime.statistics import statistics
 
         self.at = time.monotonic_ns()
         found = statistics(store.group_of(stored))
-        self.processor = int(_in(found, "cpu", "usage", "total"))
-        self.memory = int(_in(found, "memory", "usage", "usage")) - inactive(found)
-        self.limit = min(int(_in(found, "memory", "usage", "limit")) or machine_memory(), machine_memory())
-        self.pids = int(_in(found, "pids", "current"))
-        self.read, self.written = disk_bytes(found)
+        self.processor = _in(found, "cpu", "usage", "total")
+        used = _in(found, "memory", "usage", "usage")
+        self.memory = None if used is None else used - inactive(found)
+        self.limit = min(_in(found, "memory", "usage", "limit") or machine_memory(), machine_memory())
+        self.pids = _in(found, "pids", "current")
+        self.disks = disk_bytes(found) if "blkio" in found else None
         has_own = wishes.mode_of(stored)[0] != "host"  # else the counters are this machine's
         self.received, self.sent = network_bytes(stored.state()["pid"]) if has_own else (0, 0)
 
 
-def _in(found: dict[str, Any], *keys: str) -> Any:
-    """A number, 0 if nobody counts that here."""
+def _in(found: dict[str, Any], *keys: str) -> int | None:
+    """A number; None if nobody counts that here."""
     value: Any = found
     for key in keys:
-        value = value.get(key) or {}
-    return value or 0
+        value = (value or {}).get(key)
+    return None if value is None else int(value)
 
 
 def inactive(found: dict[str, Any]) -> int:
@@ -155,20 +158,28 @@ def row_of(id: str, now: Look | None, before: Look | None, whole: bool) -> dict[
 
     name = names.of(id)
     row = {"ID": id if whole else state.short(id), "Container": name or id, "Name": name}
+    row |= {"CPUPerc": NOTHING, "MemUsage": f"{NOTHING} / {NOTHING}", "MemPerc": NOTHING}
+    row |= {"NetIO": NOTHING, "BlockIO": NOTHING, "PIDs": NOTHING}
     if now is None:
-        nothing = {"CPUPerc": "--", "MemUsage": "-- / --", "MemPerc": "--"}
-        return {**row, **nothing, "NetIO": "--", "BlockIO": "--", "PIDs": "--"}
-    passed = now.at - before.at if before else 0
-    share = (now.processor - before.processor) / passed * 100 if before and passed else 0.0
-    return {
-        **row,
-        "CPUPerc": f"{share:.2f}%",
-        "MemUsage": f"{binary_size(now.memory)} / {binary_size(now.limit)}",
-        "MemPerc": f"{now.memory / now.limit * 100:.2f}%",
-        "NetIO": f"{decimal_size(now.received)} / {decimal_size(now.sent)}",
-        "BlockIO": f"{decimal_size(now.read)} / {decimal_size(now.written)}",
-        "PIDs": str(now.pids),
-    }
+        return row
+    row["NetIO"] = f"{decimal_size(now.received)} / {decimal_size(now.sent)}"
+    if now.processor is not None:
+        row["CPUPerc"] = f"{share_of_processor(now, before):.2f}%"
+    if now.memory is not None:
+        row["MemUsage"] = f"{binary_size(now.memory)} / {binary_size(now.limit)}"
+        row["MemPerc"] = f"{now.memory / now.limit * 100:.2f}%"
+    if now.disks is not None:
+        row["BlockIO"] = " / ".join(map(decimal_size, now.disks))
+    if now.pids is not None:
+        row["PIDs"] = str(now.pids)
+    return row
+
+
+def share_of_processor(now: Look, before: Look | None) -> float:
+    """In percent of one processor, between two looks; 0 without a first one."""
+    if before is None or before.processor is None or now.processor is None or now.at <= before.at:
+        return 0.0
+    return (now.processor - before.processor) / (now.at - before.at) * 100
 
 
 def _screen() -> Any:

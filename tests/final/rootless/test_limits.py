@@ -10,7 +10,7 @@ from tests.final.rootless.conftest import User
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Result, Word
 
-pytestmark = [pytest.mark.kernel, pytest.mark.vm]
+pytestmark = pytest.mark.kernel
 ALONE = ("--net", "none")
 TRY = "tail /dev/zero; echo $?; for i in $(seq 30); do sleep 100 & done"
 
@@ -32,6 +32,7 @@ def session(user: User, controllers: None, delegated: str) -> Session:
     return Session(user, delegated)
 
 
+@pytest.mark.vm
 def test_limits_act(session: Session) -> None:
     flags = ("-m", "32m", "--pids-limit", "20", "--cpus", "0.5", "--cpuset-cpus", "0")
     id = session("run", "-d", "--name", "c", *ALONE, *flags, "busybox", "sleep", "1000").text
@@ -48,8 +49,16 @@ def test_limits_act(session: Session) -> None:
     assert not group.exists()
 
 
+@pytest.mark.vm
 def test_without_delegation_they_are_refused(user: User) -> None:
     """Whatever cgroups the machine has."""
     for flag, value in (("-m", "64m"), ("--cgroup-parent", "elsewhere")):
         fails(user.run(*ALONE, flag, value, "busybox", "true"), ENGINE_FAILED, "delegated")
     assert user.run(*ALONE, "busybox", "echo", "runs").text == "runs"
+
+
+def test_what_nobody_counts_is_not_shown_as_nothing(user: User) -> None:
+    assert user("run", "-d", "--name", "c", *ALONE, "busybox", "sleep", "1000").code == 0
+    shown = user("stats", "--no-stream", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}").text
+    assert shown == "c -- -- / -- --"
+    assert user("rm", "-f", "c").code == 0
