@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ch02_namespaces import cgroups
 from ch02_namespaces.command_line import CliCommand, Options
@@ -23,6 +24,16 @@ API = "1.43"
 WIDEST = 20  # columns up to a version
 NETWORKS = ["bridge", "host", "none", "vxlan", "host-routes"]
 LOGS = ["json-file", "local"]
+LIMITS = {
+    "MemoryLimit": ("memory", "memory limit"),
+    "CpuCfsQuota": ("cpu", "cpu cfs quota"),
+    "CPUSet": ("cpuset", "cpuset"),
+    "PidsLimit": ("pids", "pids limit"),
+}
+"""Fields of `info`: the controller that each limit takes, and its name in a warning."""
+WITHOUT_CGROUPS = (
+    "WARNING: Running in rootless-mode without cgroups: no limits, unless below `systemd-run --user --scope`"
+)
 
 
 # ---------------------------------------------------------------- version
@@ -91,6 +102,7 @@ def show_info(options: Options) -> int:
     if options.format:
         return print_one(found, options.format)
     print(*info_lines(found), sep="\n")
+    print("".join(f"{line}\n" for line in found["Warnings"]), end="", file=sys.stderr)
     return 0
 
 
@@ -98,6 +110,8 @@ def info() -> dict[str, Any]:
     """The fields of `docker info` that mean something here."""
     containers = [one.state for one in looked_at()]
     mounted = cgroups.hierarchies()
+    usable = cgroups.usable_hierarchies(cgroups.default_parent())
+    known = {name for hierarchy in usable for name in hierarchy.controllers}
     return {
         "ID": _machine_id(),
         "Containers": len(containers),
@@ -108,8 +122,9 @@ def info() -> dict[str, Any]:
         "Driver": "overlay2",
         "LoggingDriver": LOGS[0],
         "Plugins": {"Volume": ["local"], "Network": NETWORKS, "Log": LOGS},
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": "cgroupfs" if usable else "none",
         "CgroupVersion": str(min((one.number() for one in mounted), default=1)),
+        **{field: controller in known for field, (controller, _) in LIMITS.items()},
         "Runtimes": {"mydocker-runtime": {"path": "mydocker-runtime"}},
         "DefaultRuntime": "mydocker-runtime",
         "SecurityOptions": ["name=seccomp,profile=builtin", *(["name=rootless"] if in_user_namespace() else [])],
@@ -122,8 +137,13 @@ def info() -> dict[str, Any]:
         "Name": os.uname().nodename,
         "DockerRootDir": state.place(),
         "ServerVersion": version()["Server"]["Version"],
-        "Warnings": [],
+        "Warnings": _warnings(known) if usable else [WITHOUT_CGROUPS],
     }
+
+
+def _warnings(known: set[str]) -> list[str]:
+    """Of limits that this user's containers cannot have here."""
+    return [f"WARNING: No {limit} support" for controller, limit in LIMITS.values() if controller not in known]
 
 
 def _machine_id() -> str:

@@ -55,6 +55,9 @@ def test_without_delegation_they_are_refused(user: User) -> None:
     for flag, value in (("-m", "64m"), ("--cgroup-parent", "elsewhere")):
         fails(user.run(*ALONE, flag, value, "busybox", "true"), ENGINE_FAILED, "delegated")
     assert user.run(*ALONE, "busybox", "echo", "runs").text == "runs"
+    shown = user("info", "--format", "{{.CgroupDriver}} {{.MemoryLimit}} {{.PidsLimit}}")
+    assert shown.text == "none false false"
+    assert "without cgroups" in user("info").error
 
 
 def test_what_nobody_counts_is_not_shown_as_nothing(user: User) -> None:
