@@ -220,23 +220,41 @@ def test_archives_that_mean_harm(store: Store, case: str) -> None:
     assert not list(store.root.parent.rglob("escaped"))
 
 
-def oci_archive(*, tamper: Callable[[dict[str, bytes]], None] = lambda blobs: None, **index: Any) -> bytes:
+NAMED = {"org.opencontainers.image.ref.name": "x:1"}
+
+
+def oci_archive(
+    *members: bytes,
+    tamper: Callable[[dict[str, bytes]], None] = lambda blobs: None,
+    annotations: dict[str, str] = NAMED,
+    **index: Any,
+) -> bytes:
     config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest(LAYER_FILES)]}}).encode()
     layer = gzip.compress(LAYER_FILES, mtime=0)
     document = {"schemaVersion": 2, "config": descriptor(CONFIG, config), "layers": [descriptor(LAYER, layer)]}
     manifest = json.dumps(document).encode()
     blobs = {digest(data): data for data in (config, layer, manifest)}
-    named = descriptor(MANIFEST, manifest, annotations={"org.opencontainers.image.ref.name": "x:1"})
+    named = descriptor(MANIFEST, manifest, annotations=annotations)
     listed = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [named], **index}
     tamper(blobs)
-    members = [file(b"blobs/sha256/" + name[7:].encode(), data) for name, data in blobs.items()]
+    files = [file(b"blobs/sha256/" + name[7:].encode(), data) for name, data in blobs.items()]
     head = file(b"oci-layout", b'{"imageLayoutVersion": "1.0.0"}') + file(b"index.json", json.dumps(listed).encode())
-    return head + b"".join(members) + END
+    return head + b"".join([*files, *members]) + END
 
 
 def test_an_oci_archive_by_hand(store: Store) -> None:
     assert store("load", input=oci_archive()).text == "Loaded image: x:1"
     assert store.files("x:1") == {"one": b"1"}
+
+
+def test_both_forms_in_one_as_docker_writes_them_since_version_25(store: Store) -> None:
+    """Of the name, the OCI's annotation has the tag alone there, and containerd's all."""
+    annotations = {"io.containerd.image.name": "docker.io/team/x:1", "org.opencontainers.image.ref.name": "1"}
+    manifest = [{"Config": "blobs/sha256/none", "RepoTags": ["team/x:1"], "Layers": ["blobs/sha256/none"]}]
+    also = file(b"manifest.json", json.dumps(manifest).encode())
+    assert store("load", input=oci_archive(also, annotations=annotations)).text == "Loaded image: team/x:1"
+    assert store.files("team/x:1") == {"one": b"1"}
+    assert store("load", input=oci_archive(annotations={})).text == f"Loaded image ID: {store.id('team/x:1')}"
 
 
 def without(number: int) -> Callable[[dict[str, bytes]], None]:
