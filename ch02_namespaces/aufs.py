@@ -30,6 +30,7 @@ import sys
 from ch02_namespaces import syscalls
 from ch02_namespaces.aufs_branches import Branch, check_layout, parse_branches
 from ch02_namespaces.errors import EngineError, report
+from ch02_namespaces.mountinfo import mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def unmount(target: str) -> None:
     Raises EngineError if no union is mounted at target, or while somebody uses it (EBUSY).
     """
     target = os.path.realpath(target)
-    sources = [source for source, place in _mounts() if place == target]
+    sources = [source for source, place in mounts() if place == target]
     if not sources or not sources[-1].startswith(SOURCE):
         raise EngineError(f"cannot unmount {target}", "no union is mounted there", "see /proc/mounts")
     guardian = _pidfd(int(sources[-1].removeprefix(SOURCE)))
@@ -196,7 +197,7 @@ def _guard(system: int) -> None:
     for number in ENDING:
         signal.signal(number, lambda number, frame: os.kill(system, number))
     os.waitpid(system, 0)
-    for source, place in reversed(_mounts()):
+    for source, place in reversed(mounts()):
         if source == f"{SOURCE}{os.getpid()}":
             _unmount_one(place, lazily=True)
 
@@ -264,17 +265,6 @@ def _prefer_libfuse3() -> None:
             continue
         os.environ.setdefault("FUSE_LIBRARY_PATH", name)
         return
-
-
-def _mounts() -> list[tuple[str, str]]:
-    """All mounts as pairs of source and place, in the order they were made (proc_pid_mountinfo(5))."""
-    mounts = []
-    with open("/proc/self/mountinfo", errors="surrogateescape") as table:
-        for line in table:
-            before, _, after = line.rstrip("\n").partition(" - ")
-            place = before.split(" ")[4].encode(errors="surrogateescape").decode("unicode_escape")
-            mounts.append((after.split(" ")[1], os.fsdecode(place.encode("latin-1"))))
-    return mounts
 
 
 def _pidfd(pid: int) -> int | None:

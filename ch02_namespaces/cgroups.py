@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from ch02_namespaces import cgroup_v1, cgroup_v2, syscalls
+from ch02_namespaces import cgroup_v1, cgroup_v2, mountinfo, syscalls
 from ch02_namespaces.errors import EngineError, SyscallError
 from ch02_namespaces.limits import Limits
 from ch02_namespaces.locks import locked
@@ -52,7 +52,7 @@ def hierarchies() -> list[Hierarchy]:
     """The cgroup hierarchies that are mounted, version 2 first: proc_pid_mountinfo(5), proc_pid_cgroup(5)."""
     own = dict(_own_cgroups())
     found: dict[frozenset[str], Hierarchy] = {}
-    for line in syscalls.read_file("/proc/self/mountinfo").splitlines():
+    for line in mountinfo.lines():
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
         root, mountpoint = left.split()[3:5]

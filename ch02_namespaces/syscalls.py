@@ -565,7 +565,7 @@ def write(descriptor: int, path: str, text: str) -> None:
 def read_file(path: str) -> str:
     """The text of a control file, without the newline at its end. Reading is not shown to the observer."""
     try:
-        with open(path, errors="surrogateescape") as file:
+        with open(path, errors="surrogateescape", newline="\n") as file:  # a carriage return ends no line
             return file.read().rstrip("\n")
     except OSError as refused:
         raise SyscallError(f'read("{path}")', refused.errno or errnos.EIO) from None

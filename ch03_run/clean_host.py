@@ -7,6 +7,7 @@ import sys
 
 from ch02_namespaces import cgroups, syscalls
 from ch02_namespaces.errors import EngineError, report
+from ch02_namespaces.mountinfo import mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ def remove_if_empty(groups: list[str]) -> list[str]:
 def unmount_unions() -> list[str]:
     """Mounts of our own union file system. Their processes end with them."""
     removed = []
-    for line in syscalls.read_file("/proc/self/mountinfo").splitlines():
-        left, _, right = line.partition(" - ")
-        if right.split()[1].startswith("aufs:"):
-            target = left.split()[4].encode().decode("unicode_escape")
+    for source, target in mounts():
+        if source.startswith("aufs:"):
             syscalls.umount(target, syscalls.MNT_DETACH)
             removed.append(target)
     return removed

@@ -14,25 +14,27 @@ import fcntl
 import os
 
 from ch02_namespaces import syscalls
+from ch02_namespaces.errors import SyscallError
 from ch02_namespaces.locks import locked
+from ch02_namespaces.mountinfo import mounts
 from ch03_run.launcher import VIEWS
 
 EXE = "/proc/self/exe"
 
 
 def keep(view: int) -> None:
-    """Attach the view of the interpreter that runs now. Where nobody can write to /run, nothing is kept.
-
-    Raises SyscallError, OSError.
-    """
+    """Attach the view of the interpreter that runs now, if that can be done: whoever could not, or found somebody else
+    at it, has a view still, and starts twice."""
     python = os.readlink(EXE)
-    if not os.access(os.path.dirname(os.path.dirname(VIEWS)), os.W_OK) or not os.path.exists(python):
+    if not os.path.exists(python):
         return
     before = os.umask(0o022)  # nobody else may say where the library is
     try:
         os.makedirs(os.path.dirname(f"{VIEWS}{python}"), exist_ok=True)
-        with locked(VIEWS, fcntl.LOCK_EX):
+        with locked(VIEWS, fcntl.LOCK_EX | fcntl.LOCK_NB):  # whoever sees it can lock it, and keep it so
             _attach(view, python, f"{VIEWS}{python}")
+    except (OSError, SyscallError):  # /run is read-only or full, or something else is in the place
+        return
     finally:
         os.umask(before)
 
@@ -42,8 +44,7 @@ def _attach(view: int, python: str, place: str) -> None:
         if os.path.samefile(place, python):  # another command was first
             return
         syscalls.umount(place, syscalls.MNT_DETACH)
-    with open(f"{os.path.dirname(place)}/pyvenv.cfg", "w") as configuration:
-        configuration.write(f"home = {os.path.dirname(python)}\n")
+    _configure(os.path.dirname(place), os.path.dirname(python))
     target = os.open(place, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o755)
     try:
         syscalls.move_mount(view, target)
@@ -51,12 +52,19 @@ def _attach(view: int, python: str, place: str) -> None:
         os.close(target)
 
 
+def _configure(directory: str, home: str) -> None:
+    """Say where the library is. Another interpreter of this directory may be about to start: it finds all or nothing
+    new, also if we are killed."""
+    path = f"{directory}/pyvenv.cfg"
+    with open(f"{path}.new", "wb") as configuration:
+        configuration.write(b"home = %s\n" % os.fsencode(home))
+    os.rename(f"{path}.new", path)
+
+
 def kept() -> list[str]:
     """Where views are mounted. What other mounts hide is not there: below a view, the file is empty."""
-    lines = syscalls.read_file("/proc/self/mountinfo").splitlines()
-    places = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
-    views = [place for place in places if place.startswith(f"{VIEWS}/")]
-    return [view for view in dict.fromkeys(views) if os.path.exists(view) and os.path.getsize(view)]
+    views = dict.fromkeys(place for _, place in mounts() if place.startswith(f"{VIEWS}/"))
+    return [view for view in views if os.path.exists(view) and os.path.getsize(view)]
 
 
 def remove_kept() -> list[str]:

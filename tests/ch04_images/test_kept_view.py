@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ch02_namespaces.locks import locked
 from ch03_run.launcher import VIEWS
 from ch04_images import busybox, kept_view
 from tests.support.engines import state_root
@@ -126,3 +128,56 @@ def test_clean_host_takes_it_away(program: Program) -> None:
     assert program.views() == []
     assert process.communicate(b"on\n", 60)[0] == b"on\n"
     assert program.run("echo", "new") == "new"
+
+
+def test_whoever_locks_the_views_stops_nobody(program: Program) -> None:
+    """An ordinary user can: he sees the directory."""
+    os.makedirs(VIEWS, exist_ok=True)
+    with locked(VIEWS, fcntl.LOCK_EX):
+        assert program.run("echo", "not waiting") == "not waiting"
+    assert program.views() == []
+
+
+@pytest.mark.parametrize("place", [".", "bin", "bin/{name}"])
+def test_something_else_in_its_place_stops_nobody(program: Program, place: str) -> None:
+    """A file where a directory should be, or the other way round: a view that was there before, of another Python."""
+    path = Path(program.view).parent.parent / place.format(name=program.python.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir() if path.name == program.python.name else path.touch()
+    try:
+        assert program.run("echo", "on") == "on"
+        assert program.views() == []
+    finally:
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize("state", ["size=4k", "ro"])
+def test_a_full_or_read_only_run_stops_nobody(program: Program, state: str) -> None:
+    script = 'mount -t tmpfs -o "$0" tmpfs /run; head -c 4096 /dev/zero >/run/full; exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", script, state, program.file]
+    assert program.host.run([*words, "run", "--rm", "busybox", "echo", "on"]).text.splitlines()[-1:] == ["on"]
+
+
+@pytest.mark.parametrize("name", [b"\xe9", b"a\rb", "\N{LINE SEPARATOR}".encode()])
+def test_mounts_of_others_stop_nobody(program: Program, tmp_path: Path, name: bytes) -> None:
+    """Any user may mount something by FUSE, and chooses where."""
+    place = os.path.join(os.fsencode(tmp_path), name)
+    os.mkdir(place)
+    words = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', os.fsdecode(place)]
+    assert program.host.run([*words, program.file, "run", "--rm", "busybox", "echo", "on"]).text == "on"
+
+
+def test_a_place_that_is_not_ascii(host: Host, tmp_path: Path) -> None:
+    """Each upgrade replaces its view, and clean-host finds it."""
+    with state_root(host.root):
+        busybox.make_image()
+    host.may_stay |= {"images", "layers"}
+    top = tmp_path / "Größe \\ 'x\""
+    top.mkdir()
+    program = Program(host, top)
+    program.run("true")
+    assert program.views() == [program.view]
+    assert program.interpreter() == program.view
+    removed = kept_view.remove_kept()
+    shutil.rmtree(f"{VIEWS}{tmp_path}")
+    assert program.view in removed
