@@ -54,8 +54,10 @@ class Pasta(Part):
 
     def __init__(self, stored: Stored) -> None:
         for wish in wishes.of(stored):
-            if wish.network != DEFAULT or wish.addresses or wish.aliases:
-                raise EngineError(f"--net {wish.network}", "an ordinary user has no networks with addresses", OTHERS)
+            named = wish.network != DEFAULT
+            if named or wish.addresses or wish.aliases:
+                flag = f"--net {wish.network}" if named else "--ip" if wish.addresses else "--network-alias"
+                raise EngineError(flag, "an ordinary user has no networks with addresses", OTHERS)
         self._stored = stored
         self._ports: list[PublishedPort] = []
         self._process: namespaces.Process | None = None

@@ -123,6 +123,8 @@ def test_that_of_another_container(user: User) -> None:
 
 def test_what_is_refused(user: User) -> None:
     fails(user.run("--net", "mine", "busybox", "true"), ENGINE_FAILED, "--net mine", "--net none")
+    for flag, value in (("--ip", "10.0.0.2"), ("--network-alias", "x")):
+        fails(user.run(flag, value, "busybox", "true"), ENGINE_FAILED, flag, "--net none")
     for words in (["create", "mine"], ["connect", "bridge", "c"], ["prune", "--force"]):
         fails(user("network", *words), ENGINE_FAILED, f"network {words[0]}", "root")
     assert user("network", "ls", "-q").text == ""
