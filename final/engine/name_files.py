@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ch05_lifecycle.store import Stored
 
 GATEWAY = "host-gateway"
+ITSELF = "127.0.1.1"  # of a host that has no address of its own: hosts(5)
 NO_SEARCH = "."
 RESOLVER = "resolv.conf"
 LONGEST_DOMAIN, LONGEST_LABEL = 253, 63  # RFC 1035, 2.3.4
@@ -104,6 +105,8 @@ class NameFiles(NetworkFiles):
 
     def prepare(self, container: Container) -> None:
         self._extra = [line for text in self._options.add_host for line in with_addresses(text, self._stored)]
+        if in_user_namespace() and wishes.of(self._stored):  # pasta gives it this host's address: nobody registers that
+            self._extra.append(f"{self._hostname}:{ITSELF}")
         super().prepare(container)
         options = self._options
         if options.dns or options.dns_search or options.dns_option:

@@ -55,6 +55,11 @@ def test_a_way_out(user: User) -> None:
     assert not pastas()
 
 
+def test_it_knows_itself_by_name(user: User) -> None:
+    assert user.run("--hostname", "box", "busybox", "hostname", "-i").text == "127.0.1.1"
+    assert user.run("--net", "none", "--hostname", "box", "busybox", "grep", "-c", "box", "/etc/hosts").code == 1
+
+
 def test_published_ports(user: User) -> None:
     ports = ("-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "80")
     assert user("run", "-d", "--name", "c", *ports, "busybox", "sh", "-c", SERVE).code == 0
