@@ -7,7 +7,7 @@ import sys
 
 from ch02_namespaces import namespaces, syscalls
 from ch02_namespaces.cgroup_commands import CGROUP_COMMANDS
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch, leave, number, whole_number
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options, leave, number, whole_number
 from ch02_namespaces.command_line import main as run_command_line
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.output import FORMAT, print_table
@@ -179,18 +179,8 @@ COMMANDS = {
         COMMAND,
         shift_clocks,
     ),
-    "cgroup": CliCommand(
-        "2.2 Make and use cgroups.",
-        [],
-        "[COMMAND ...]",
-        lambda options: dispatch(CGROUP_COMMANDS, options.operands, f"{PROGRAM} cgroup"),
-    ),
-    "union": CliCommand(
-        "2.3 Make and look at union file systems.",
-        [],
-        "[COMMAND ...]",
-        lambda options: dispatch(UNION_COMMANDS, options.operands, f"{PROGRAM} union"),
-    ),
+    "cgroup": Group("2.2 Make and use cgroups.", lambda: CGROUP_COMMANDS),
+    "union": Group("2.3 Make and look at union file systems.", lambda: UNION_COMMANDS),
     "doctor": CliCommand("What this machine offers, and what to do about the rest.", [FORMAT], "", run_doctor),
 }
 

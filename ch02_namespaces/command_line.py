@@ -89,6 +89,19 @@ class CliCommand:
         self.execute = execute
 
 
+class Group(CliCommand):
+    """A command that has commands of its own, such as `network`, and does nothing by itself.
+
+    load: their table, when it is needed.
+    """
+
+    def __init__(self, summary: str, load: Callable[[], Commands]) -> None:
+        self.summary = summary
+        self.flags = []
+        self.operands = "COMMAND ..."
+        self.load = load
+
+
 class Postponed:
     """A command whose module is imported when the command is used: the others start without it.
 
@@ -209,7 +222,7 @@ def open_standard_streams() -> None:
 
 
 def dispatch(commands: Commands, arguments: Sequence[str], program: str) -> int:
-    """The same, with errors raised: for a command that has commands of its own. program: the words before."""
+    """The same, with errors raised. program: the words before."""
     if len(arguments) > 1 and arguments[0] == "help":
         arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -218,7 +231,9 @@ def dispatch(commands: Commands, arguments: Sequence[str], program: str) -> int:
     name = arguments[0]
     if name not in commands:
         raise EngineError(repr(name), "there is no such command", f"`{program} --help` lists them")
-    command = _loaded(commands[name])
+    command = loaded(commands[name])
+    if isinstance(command, Group):
+        return dispatch(command.load(), arguments[1:], f"{program} {name}")
     options = parse([HELP, *command.flags], arguments[1:], command.operands)
     if options.help:
         print(usage(f"{program} {name}", command))
@@ -227,13 +242,14 @@ def dispatch(commands: Commands, arguments: Sequence[str], program: str) -> int:
     return command.execute(options)
 
 
-def _loaded(command: CliCommand | Postponed) -> CliCommand:
+def loaded(command: CliCommand | Postponed) -> CliCommand:
+    """The command, imported if it has not been."""
     return command.command() if isinstance(command, Postponed) else command
 
 
 def overview(commands: Commands, program: str) -> str:
     """What `--help` prints without a command."""
-    lines = [f"  {name:<10} {_loaded(command).summary}" for name, command in commands.items()]
+    lines = [f"  {name:<10} {loaded(command).summary}" for name, command in commands.items()]
     return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` has more."])
 
 

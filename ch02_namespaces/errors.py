@@ -29,6 +29,10 @@ class EngineError(Exception):
         return f"{self.what}: {self.why} ({self.hint})" if self.hint else f"{self.what}: {self.why}"
 
 
+class MissingError(EngineError):
+    """There is nothing of the name or id that the user gave."""
+
+
 class SyscallError(EngineError):
     """A system call that the kernel refused: its name, its errno, and a hint where we know one.
 

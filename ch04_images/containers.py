@@ -15,7 +15,7 @@ import fcntl
 import os
 import time
 
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, MissingError
 from ch02_namespaces.locks import lock, locked
 from ch04_images import state
 
@@ -103,7 +103,7 @@ def _read_if_whole(id: str) -> ContainerRecord | None:
 
 
 def find(text: str) -> ContainerRecord:
-    """The container whose id begins with this text. Raises EngineError when there is none, or more than one."""
+    """The container whose id begins with this text. Raises MissingError, or EngineError when there are several."""
     return _read(find_id(text))
 
 
@@ -111,7 +111,7 @@ def find_id(text: str) -> str:
     """The id that begins with this text, also if its record is damaged. Raises EngineError."""
     found = [id for id in _ids() if text and id.startswith(text)]
     if not found:
-        raise EngineError(f"container {text!r}", "there is none with this id", f"ls {state.place('containers')}")
+        raise MissingError(f"container {text!r}", "there is none with this id", f"ls {state.place('containers')}")
     if len(found) > 1:
         raise EngineError(f"container {text!r}", f"{len(found)} ids begin so", "give more of it")
     return found[0]

@@ -20,7 +20,7 @@ import fcntl
 import os
 
 from ch02_namespaces.cgroups import Cgroup, default_parent, remove_if_abandoned, usable_hierarchies
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, MissingError
 from ch02_namespaces.locks import lock
 from ch04_images import containers, state
 from ch04_images.containers import ContainerRecord
@@ -174,7 +174,7 @@ def every() -> list[Stored]:
 
 
 def find(text: str) -> Stored:
-    """The container of this name, or whose id begins so. Raises EngineError when there is none, or more than one."""
+    """The container of this name, or whose id begins so. Raises MissingError, or EngineError when there are several."""
     return Stored(containers.find(_id_of(text)))
 
 
@@ -189,10 +189,8 @@ def _id_of(text: str) -> str:
         return id
     try:
         return containers.find_id(text)
-    except EngineError as error:
-        if "there is none" not in error.why:
-            raise
-        raise EngineError(f"container {text!r}", "there is none with this name or id", "`ps -a` lists them") from None
+    except MissingError:
+        raise MissingError(f"container {text!r}", "there is none with this name or id", "`ps -a` lists them") from None
 
 
 def remove(stored: Stored) -> None:

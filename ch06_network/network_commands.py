@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch, whole_number
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options, whole_number
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import locked
 from ch02_namespaces.output import FORMAT, print_table
@@ -307,11 +307,6 @@ NETWORK_COMMANDS = {
 }
 
 
-def run_network_command(options: Options) -> int:
-    """`network`, with commands of its own."""
-    return dispatch(NETWORK_COMMANDS, options.operands, "mydocker network")
-
-
 def rename_container(options: Options) -> int:
     """`rename`: another name, also for the other containers of its networks."""
     stored = store.find(options.operands[0])
@@ -322,6 +317,6 @@ def rename_container(options: Options) -> int:
 
 COMMANDS = {
     "rename": CliCommand("Give a container another name.", [], "CONTAINER NAME", rename_container),
-    "network": CliCommand("Networks: create, ls, inspect, rm, connect, …", [], "COMMAND ...", run_network_command),
+    "network": Group("Networks: create, ls, inspect, rm, connect, …", lambda: NETWORK_COMMANDS),
     "port": CliCommand("Where on this host the ports of a container are.", [], "CONTAINER", list_ports),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import images, state
 from ch04_images.image_commands import clean_up_when_interrupted
@@ -149,11 +149,6 @@ def prune_cache(options: Options) -> int:
     return 0
 
 
-def run_builder_command(options: Options) -> int:
-    """`builder`, with commands of its own."""
-    return dispatch(BUILDER_COMMANDS, options.operands, "mydocker builder")
-
-
 BUILD = CliCommand(
     "Make an image by a Dockerfile.",
     [
@@ -182,5 +177,5 @@ PRUNE = CliCommand(
 BUILDER_COMMANDS = {"prune": PRUNE, "build": BUILD}
 COMMANDS = {
     "build": BUILD,
-    "builder": CliCommand("The builder: build, prune.", [], "COMMAND ...", run_builder_command),
+    "builder": Group("The builder: build, prune.", lambda: BUILDER_COMMANDS),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Options, dispatch, postponed
+from ch02_namespaces.command_line import CliCommand, Group, Options, postponed
 from final.engine import events
 from final.engine.network_commands import NETWORK_COMMANDS as NETWORKS
 from final.images.commands import COMMANDS as IMAGES
@@ -62,16 +62,6 @@ def of_group(group: dict[str, CliCommand], kind: str, known: dict[str, tuple[str
     }
 
 
-def run_image_command(options: Options) -> int:
-    """`image`, with commands of its own."""
-    return dispatch(IMAGE_COMMANDS, options.operands, "mydocker image")
-
-
-def run_network_command(options: Options) -> int:
-    """`network`, with commands of its own."""
-    return dispatch(NETWORK_COMMANDS, options.operands, "mydocker network")
-
-
 def _builder() -> dict[str, CliCommand]:
     from final.build.commands import BUILDER_COMMANDS
 
@@ -82,6 +72,6 @@ IMAGE_COMMANDS: Commands = {**of_group(IMAGE_GROUP, "image", IMAGE_EVENTS), **po
 NETWORK_COMMANDS = of_group(NETWORKS, "network", NETWORK_EVENTS)
 COMMANDS = {
     **of_group(IMAGES, "image", IMAGE_EVENTS),
-    "image": CliCommand("Images: ls, inspect, prune, …", [], "COMMAND ...", run_image_command),
-    "network": CliCommand("Networks: create, ls, inspect, rm, connect, …", [], "COMMAND ...", run_network_command),
+    "image": Group(IMAGES["image"].summary, lambda: IMAGE_COMMANDS),
+    "network": Group("Networks: create, ls, inspect, rm, connect, …", lambda: NETWORK_COMMANDS),
 }

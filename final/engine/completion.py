@@ -5,15 +5,13 @@ It is made of the tables of commands, so it knows what the command line knows: s
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Options, Postponed
+from ch02_namespaces.command_line import CliCommand, Group, Options, loaded
 from ch02_namespaces.errors import EngineError
 from final.engine.refused import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from ch02_namespaces.command_line import Commands
 
 LISTS = {
     "CONTAINER": "mydocker ps -a --format '{{.Names}}'",
@@ -55,34 +53,12 @@ def every_command() -> Iterator[tuple[tuple[str, ...], CliCommand, list[str]]]:
     """(words, command, commands of its own) of all commands, those of groups as well."""
     from final.cli import COMMANDS as EVERY
 
-    groups = tables()
-    for name, command in EVERY.items():
-        below = groups.get(name, {})
-        yield (name,), _loaded(command), list(below)
+    for name, one in EVERY.items():
+        command = loaded(one)
+        below = command.load() if isinstance(command, Group) else {}
+        yield (name,), command, list(below)
         for word, inner in below.items():
-            yield (name, word), _loaded(inner), []
-
-
-def tables() -> dict[str, Commands]:
-    """The commands that have commands of their own."""
-    from final.build.commands import BUILDER_COMMANDS
-    from final.engine.announced import IMAGE_COMMANDS, NETWORK_COMMANDS
-    from final.engine.groups import container_commands
-    from final.engine.system import SYSTEM_COMMANDS
-    from final.engine.volume_commands import VOLUME_COMMANDS
-
-    return {
-        "builder": BUILDER_COMMANDS,
-        "container": container_commands(),
-        "image": IMAGE_COMMANDS,
-        "network": NETWORK_COMMANDS,
-        "system": SYSTEM_COMMANDS,
-        "volume": VOLUME_COMMANDS,
-    }
-
-
-def _loaded(command: CliCommand | Postponed) -> CliCommand:
-    return command.command() if isinstance(command, Postponed) else command
+            yield (name, word), loaded(inner), []
 
 
 def flags_of(command: CliCommand) -> list[str]:

@@ -4,7 +4,7 @@ down as events, and with the volumes that go with a container."""
 from __future__ import annotations
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, MissingError, warn
 from ch02_namespaces.syscalls import SIGKILL
 from ch04_images import state
 from ch04_images.image_commands import for_each
@@ -83,8 +83,14 @@ def remove_containers(options: Options) -> int:
     LINK.check(options)
 
     def remove(text: str) -> None:
-        remove_one(text, options.force, options.volumes)
-        print(text)
+        try:
+            remove_one(text, options.force, options.volumes)
+        except MissingError as error:
+            if not options.force:
+                raise
+            warn(str(error))
+        else:
+            print(text)
 
     for_each(options.operands, remove)
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, MissingError
 from ch04_images import state
 from ch05_lifecycle import store
 from ch06_network import network
@@ -22,6 +22,12 @@ def inspect(options: Options) -> int:
     return inspect_each(options.operands, lambda text: described(text, options.type, options.size), options.format)
 
 
+def inspect_containers(options: Options) -> int:
+    """`container inspect`: what else has such a name does not count."""
+    state.require_root()
+    return inspect_each(options.operands, lambda text: described(text, "container", options.size), options.format)
+
+
 def described(text: str, kind: str | None, with_size: bool = False) -> dict[str, Any]:
     """A container; or an image, a network or a volume if there is no container of this name. kind: of which it must be.
     Raises EngineError."""
@@ -31,7 +37,7 @@ def described(text: str, kind: str | None, with_size: bool = False) -> dict[str,
         try:
             return look(text, with_size)
         except EngineError as error:
-            if "there is none" not in error.why and look is _container:
+            if look is _container and not isinstance(error, MissingError):
                 raise
     raise EngineError(
         f"container {text!r}", "there is none with this name or id", "nor an image, a network or a volume"
@@ -82,3 +88,4 @@ KINDS: dict[str, Callable[[str, bool], dict[str, Any]]] = {
 TYPE = Flag("--type", value="KIND", convert=kind_name, help=f"of which kind it is: {', '.join(KINDS)}")
 SIZE = Flag("-s", "--size", help="with what containers have written")
 COMMANDS = {"inspect": CliCommand("Show all that is known of things.", [FORMAT, TYPE, SIZE], "NAME ...", inspect)}
+OF_CONTAINERS = CliCommand("Show all that is known of containers.", [FORMAT, SIZE], "CONTAINER ...", inspect_containers)

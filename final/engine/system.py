@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options
 from ch02_namespaces.syscalls import in_user_namespace
 from ch04_images import state
 from final.agreed import agreed
@@ -67,11 +67,4 @@ SYSTEM_COMMANDS = {
 }
 
 
-def run_system_command(options: Options) -> int:
-    """`system`, with commands of its own."""
-    return dispatch(SYSTEM_COMMANDS, options.operands, "mydocker system")
-
-
-COMMANDS = {
-    "system": CliCommand("The engine: df, info, events, prune.", [], "COMMAND ...", run_system_command),
-}
+COMMANDS = {"system": Group("The engine: df, info, events, prune.", lambda: SYSTEM_COMMANDS)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch04_images.image_commands import for_each
@@ -202,9 +202,4 @@ VOLUME_COMMANDS = {
 }
 
 
-def run_volume_command(options: Options) -> int:
-    """`volume`, with commands of its own."""
-    return dispatch(VOLUME_COMMANDS, options.operands, "mydocker volume")
-
-
-COMMANDS = {"volume": CliCommand("Volumes: create, ls, inspect, rm, prune.", [], "COMMAND ...", run_volume_command)}
+COMMANDS = {"volume": Group("Volumes: create, ls, inspect, rm, prune.", lambda: VOLUME_COMMANDS)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options
+from ch02_namespaces.errors import EngineError, MissingError, warn
 from ch04_images import state
 from ch04_images.image_commands import for_each
 from final.agreed import agreed
@@ -56,8 +56,13 @@ def remove_images(options: Options) -> int:
     state.require_root()
 
     def remove(text: str) -> None:
-        for line in removal.remove(text, options.force):
-            print(line)
+        try:
+            for line in removal.remove(text, options.force):
+                print(line)
+        except MissingError as error:
+            if not options.force:
+                raise
+            warn(str(error))
 
     for_each(options.operands, remove)
     return 0
@@ -114,11 +119,6 @@ def inspect_images(options: Options) -> int:
     return inspect_each(options.operands, lambda text: listing.inspected(store.find(text)), options.format)
 
 
-def run_image_command(options: Options) -> int:
-    """`image`, with commands of its own."""
-    return dispatch(IMAGE_COMMANDS, options.operands, "mydocker image")
-
-
 LIST = CliCommand(
     "List the images.",
     [
@@ -147,9 +147,9 @@ COMMANDS = {
     "tag": TAG,
     "rmi": REMOVE,
     "history": HISTORY,
-    "image": CliCommand("Images: ls, inspect, prune, …", [], "COMMAND ...", run_image_command),
+    "image": Group("Images: ls, inspect, prune, …", lambda: IMAGE_COMMANDS),
 }
-IMAGE_COMMANDS = {
+IMAGE_COMMANDS: dict[str, CliCommand] = {
     "ls": LIST,
     "inspect": CliCommand("All that is known of images.", [FORMAT], "IMAGE ...", inspect_images),
     "prune": CliCommand(

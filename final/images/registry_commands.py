@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ch02_namespaces.command_line import CliCommand, Flag, Options, dispatch
+from ch02_namespaces.command_line import CliCommand, Flag, Group, Options
 from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch04_images.image_commands import clean_up_when_interrupted
@@ -12,6 +12,7 @@ from final.output import without_controls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ch02_namespaces.command_line import Commands
     from final.images.credentials import Credentials
 
 QUIET = Flag("-q", "--quiet", help="say only what has come of it")
@@ -134,11 +135,6 @@ def inspect_manifest(options: Options) -> int:
     return 0
 
 
-def run_manifest_command(options: Options) -> int:
-    """`manifest`, with commands of its own."""
-    return dispatch(MANIFEST_COMMANDS, options.operands, "mydocker manifest")
-
-
 COMMANDS = {
     "pull": CliCommand("Bring an image from its registry.", [PLATFORM, QUIET, ALL_TAGS], "IMAGE", pull_image),
     "push": CliCommand("Bring an image to its registry.", [QUIET, ALL_TAGS], "IMAGE", push_image),
@@ -153,9 +149,9 @@ COMMANDS = {
         login,
     ),
     "logout": CliCommand("Forget who you are to a registry.", [], "[REGISTRY]", logout),
-    "manifest": CliCommand("Manifests in registries: inspect.", [], "COMMAND ...", run_manifest_command),
+    "manifest": Group("Manifests in registries: inspect.", lambda: MANIFEST_COMMANDS),
 }
-MANIFEST_COMMANDS = {
+MANIFEST_COMMANDS: Commands = {
     "inspect": CliCommand(
         "What a registry has under a name.",
         [Flag("-v", "--verbose", help="also its digest, on standard error")],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, MissingError
 from ch02_namespaces.locks import lock, locked
 from ch04_images import images, state
 from final.images import layout, reference
@@ -77,7 +77,9 @@ def _by_id(text: str) -> Image:
     looks_like_id = SHORTEST_ID <= len(value) <= 64 and set(value) <= HEXADECIMAL
     fitting = [image for image in every() if id_of(image).startswith(f"sha256:{value}")] if looks_like_id else []
     if not fitting:
-        raise EngineError(f"image {text!r}", "there is none of this name or id", "`images` lists them, `pull` gets one")
+        raise MissingError(
+            f"image {text!r}", "there is none of this name or id", "`images` lists them, `pull` gets one"
+        )
     if len({id_of(image) for image in fitting}) > 1:
         raise EngineError(f"image {text!r}", "several ids begin so", "give more of it")
     return fitting[0]

@@ -167,6 +167,10 @@ def test_rm_and_prune(box: Box) -> None:
     several = box.raw("rm", "nosuch", "one")
     assert several.out == b"one\n"
     fails(several, ENGINE_FAILED, "nosuch")
+    forced = box.raw("rm", "-f", "nosuch", "two", "nosuch2")  # what is not there is away already
+    assert (forced.code, forced.out) == (0, b"two\n")
+    assert [line.count(b"there is none") for line in forced.err.splitlines()] == [1, 1]
+    box("create", "--name", "two", "-l", "name=two", "busybox")
     assert box("container", "prune", input=b"\n").startswith("WARNING!")
     two = box.show("two", "{{.Id}}")
     assert box.lines("container", "prune", "-f", "--filter", "label=name=two")[:2] == ["Deleted Containers:", two]
@@ -174,6 +178,15 @@ def test_rm_and_prune(box: Box) -> None:
     assert len(box.lines("container", "prune", "-f")) == 4
     assert box("ps", "-a", "--format", "{{.Names}}") == "up"
     fails(box.raw("container", "prune", "-f", "--filter", "nosuch=1"), ENGINE_FAILED, "nosuch")
+
+
+@pytest.mark.parametrize("group", ["builder", "container", "image", "manifest", "network", "system", "volume"])
+def test_groups_tell_their_commands(box: Box, group: str) -> None:
+    shown = box(group, "--help")
+    assert shown == box("help", group) == box.raw(group).out.decode().strip()
+    assert shown.startswith(f"usage: mydocker {group} COMMAND ...")
+    assert any(f"\n  {name} " in shown for name in ("prune", "inspect"))
+    fails(box.raw(group, "nosuch"), ENGINE_FAILED, "nosuch", f"mydocker {group} --help")
 
 
 def test_groups_of_commands(box: Box) -> None:

@@ -178,6 +178,11 @@ def test_rmi_goes_on_after_one_that_is_not_there(two: Store) -> None:
     assert "two:latest" not in two.names()
 
 
+def test_rmi_by_force_takes_what_is_there(two: Store) -> None:
+    done = two("rmi", "-f", "nosuch", "two")
+    assert done.code == 0 and "two:latest" not in two.names() and b"nosuch" in done.err
+
+
 def test_layers_that_images_share_stay(store: Store, fake: FakeRegistry) -> None:
     layers = [rootfs({"f": b"1"}), rootfs({"g": b"2"})]
     fake.add_image("x", layers[:1])
