@@ -88,7 +88,7 @@ def find_command(name: bytes, path: bytes) -> bytes:
     """
     directories = path.split(b":") if name else []
     candidates = [name] if b"/" in name else [os.path.join(entry or b".", name) for entry in directories]
-    obstacle = ""
+    obstacle = hint = ""
     for candidate in candidates:
         try:
             mode = os.stat(candidate).st_mode
@@ -98,9 +98,9 @@ def find_command(name: bytes, path: bytes) -> bytes:
             continue
         if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
             return candidate
-        obstacle = "it is a directory" if stat.S_ISDIR(mode) else "it is not executable"
+        obstacle, hint = ("it is a directory", "") if stat.S_ISDIR(mode) else ("it is not executable", "chmod +x?")
     if obstacle:
-        raise EngineError(_shown(name), obstacle, "chmod +x?", NOT_EXECUTABLE)
+        raise EngineError(_shown(name), obstacle, hint, NOT_EXECUTABLE)
     hint = "no such file" if b"/" in name else f"PATH is {_shown(path)}"
     if name.startswith(b"-"):
         hint = "flags of `run` come before"

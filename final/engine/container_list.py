@@ -122,8 +122,9 @@ def row_of(one: Listed, name: str, whole: bool, with_size: bool) -> dict[str, An
 
 
 def command_of(argv: list[str], whole: bool) -> str:
-    """A command in one line of printable characters."""
-    text = "".join(character if character.isprintable() else "?" for character in " ".join(argv))
+    """A command in one line of printable characters; words with spaces in quotes, as Docker has it."""
+    line = " ".join([*argv[:1], *(f"'{word}'" if " " in word else word for word in argv[1:])])
+    text = "".join(character if character.isprintable() else "?" for character in line)
     return text if whole else _cut(text, WIDEST_COMMAND)
 
 

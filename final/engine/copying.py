@@ -12,7 +12,7 @@ import stat
 import sys
 
 from ch02_namespaces.command_line import CliCommand, Flag, Options
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state
 from ch04_images import tar_header as tar
 from ch04_images.beneath import Tree, why
@@ -131,7 +131,10 @@ class Target:
 
     def __init__(self, root: Root, path: str) -> None:
         self.path = path
-        self.directory, self.found = root.locate(path, follow=True)
+        try:
+            self.directory, self.found = root.locate(path, follow=True)
+        except SyscallError as error:
+            raise EngineError(os.path.dirname(path.rstrip("/")), error.why) from None
         try:
             self.status: os.stat_result | None = os.lstat(self.found, dir_fd=self.directory)
         except FileNotFoundError:

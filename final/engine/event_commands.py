@@ -89,7 +89,8 @@ def line_of(event: Event) -> str:
     seconds, fraction = divmod(event["timeNano"], NANOSECOND)
     local = time.localtime(seconds)
     zone = time.strftime("%z", local)
-    when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{fraction:09d}{zone[:3]}:{zone[3:]}"
+    ending = f"{zone[:3]}:{zone[3:]}" if local.tm_gmtoff else "Z"  # RFC 3339, as Go writes it
+    when = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{fraction:09d}{ending}"
     known = ", ".join(f"{key}={value}" for key, value in sorted(event["Actor"]["Attributes"].items()))
     return f"{when} {event['Type']} {event['Action']} {event['Actor']['ID']} ({known})"
 

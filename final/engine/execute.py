@@ -38,6 +38,7 @@ def execute_command(options: Options) -> int:
     options.env[:0] = [line for lines in options.env_file for line in lines]
     stored, argv = store.find(options.operands[0]), options.operands[1:]
     require_awake(stored)
+    os.close(open_process(stored))  # it runs
     store.tell(stored, f"exec_start: {' '.join(argv)}")
     code = execute.execute_in(stored, argv, options, parts_of)
     if not options.detach:

@@ -103,6 +103,10 @@ def test_what_it_refuses(box: Box, tmp_path: Path) -> None:
     ):
         fails(box.raw("cp", *words), ENGINE_FAILED)
     fails(box.raw("cp", "/etc/passwd", "one:/tmp"), ENGINE_FAILED, "--read-only")
+    box("create", "--name", "two", "busybox")
+    assert "/nosuch/x: No such file or directory" in fails(
+        box.raw("cp", "/etc/passwd", "two:/nosuch/x/y"), ENGINE_FAILED
+    )
     box("cp", "one:/etc/passwd", f"{tmp_path}/a:b")  # a slash before the colon: a path of this host
     assert (tmp_path / "a:b").exists()
 

@@ -34,7 +34,7 @@ def test_ps(box: Box) -> None:
     assert box.lines("ps", "-a", "--format", "{{.Names}}") == ["four", "three", "two", "one"]
     head, first, _ = box.lines("ps")
     assert head.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
-    assert first.startswith(f'{two[:12]}  busybox  "sh -c exec sleep 10…"')
+    assert first.startswith(f'{two[:12]}  busybox  "sh -c \'exec sleep 1…"')
     assert "0.0.0.0:8080->80/tcp" in first and "Up " in first
     assert box("ps", "-l", "-q") == box("ps", "-a", "-n", "1", "-q") == box.known("four")["Id"][:12]
     assert len(box.lines("ps", "-n", "3", "-q")) == 3 and len(box.lines("ps", "-n", "-1", "-q")) == 4

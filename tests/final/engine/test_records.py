@@ -24,6 +24,7 @@ def test_events(box: Box) -> None:
     id = box.start(["sh", "-c", "exit 3"], "--name", "one", "-l", "tier=back", "--net", "none")
     eventually(lambda: box(*PAST, "--filter", "event=die"), "the end of it")
     box("rename", "one", "uno")
+    fails(box.raw("exec", "uno", "true"), ENGINE_FAILED, "does not run")  # so nothing has happened
     box("rm", "uno")
     box("volume", "rm", "data")
 
@@ -45,9 +46,10 @@ def test_events(box: Box) -> None:
     assert died["timeNano"] // 10**9 == died["time"]
     assert box(*PAST, "--filter", "event=die", "--format", "{{.ID}} {{.Actor.Attributes.exitCode}}") == f"{id} 3"
     assert box(*PAST, "--filter", "type=volume", "--format", "{{.ID}}|{{.From}}").splitlines() == ["|", "|"]
-    line = box(*PAST, "--filter", "event=die")
-    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}[-+]\d\d:\d\d"
-    assert re.fullmatch(rf"{stamp} container die {id} \(exitCode=3, image=busybox, name=one, tier=back\)", line)
+    for zone, ending in (("UTC", "Z"), ("XXX-1:30", r"\+01:30")):
+        line = box.raw(*PAST, "--filter", "event=die", env={"TZ": zone}).text
+        stamp = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{9}}{ending}"
+        assert re.fullmatch(rf"{stamp} container die {id} \(exitCode=3, image=busybox, name=one, tier=back\)", line)
     assert box("events", "--since", str(died["time"] + 1000), "--until", "0s") == ""
     for words in (["--filter", "nosuch=1"], ["--since", "yesterday"], ["--until", "nan"], ["--format", "{{.ID"]):
         fails(box.raw(*PAST[:1], "--until", "0s", *words), ENGINE_FAILED)
