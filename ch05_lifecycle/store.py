@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 
 from ch02_namespaces.cgroups import Cgroup, default_parent, remove_if_abandoned, usable_hierarchies
 from ch02_namespaces.errors import EngineError, MissingError
@@ -239,8 +240,9 @@ def repair(stored: Stored) -> dict[str, Any]:
 
     The kernel has killed it with its watcher (PR_SET_PDEATHSIG), unless it changed its user: then its cgroup says who
     is left. All is done with its lock held (try_lock), which is free again afterwards; who does not get it changes
-    nothing. A state that says running or restarting becomes: exited, exit code 137, no pid, and an error that says why.
-    Returns the state as it is then: _read_state(), as state() calls us. Raises EngineError. Source: flock(2).
+    nothing. A state that says running or restarting becomes: exited, exit code 137, no pid, finished now, and an
+    error that says why. Returns the state as it is then: _read_state(), as state() calls us. Raises EngineError.
+    Source: flock(2).
     Example: {"status": "running", "pid": 77} becomes {"status": "exited", "exit_code": 137, "pid": 0, "error": "…"}.
     """
     held = stored.try_lock()
@@ -249,7 +251,8 @@ def repair(stored: Stored) -> dict[str, Any]:
     try:
         bring_down(stored)
         if stored._read_state()["status"] in (RUNNING, RESTARTING):
-            stored.write_state(status=EXITED, exit_code=137, pid=0, error="its watcher was killed")
+            now = time.time()  # nobody knows an earlier moment
+            stored.write_state(status=EXITED, exit_code=137, pid=0, finished=now, error="its watcher was killed")
         return stored._read_state()
     finally:
         os.close(held)

@@ -10,6 +10,7 @@ from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch05_lifecycle import names, store
 from ch06_network import network, wishes
+from final.ages import duration
 from final.engine import health, published, words
 from final.engine.pruning import has_label
 from final.output import LIST_FORMAT, Labels, print_rows
@@ -108,7 +109,7 @@ def row_of(one: Listed, name: str, whole: bool, with_size: bool) -> dict[str, An
         "Image": stored.record.image.removesuffix(":latest"),
         "Command": f'"{command_of(words.command_of(one.settings), whole)}"',
         "CreatedAt": words.local_moment(created),
-        "RunningFor": f"{words.duration(time.time() - created)} ago",
+        "RunningFor": f"{duration(time.time() - created)} ago",
         "Ports": ports_of(one),
         "State": one.state,
         "Status": words.status_of(one.state, one.known, health.status_of(stored, one.known)),

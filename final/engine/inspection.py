@@ -86,6 +86,7 @@ KINDS: dict[str, Callable[[str, bool], dict[str, Any]]] = {
 
 
 TYPE = Flag("--type", value="KIND", convert=kind_name, help=f"of which kind it is: {', '.join(KINDS)}")
+ANYTHING = "CONTAINER|IMAGE|NETWORK|VOLUME ..."
 SIZE = Flag("-s", "--size", help="with what containers have written")
-COMMANDS = {"inspect": CliCommand("Show all that is known of things.", [FORMAT, TYPE, SIZE], "NAME ...", inspect)}
+COMMANDS = {"inspect": CliCommand("Show all that is known of things.", [FORMAT, TYPE, SIZE], ANYTHING, inspect)}
 OF_CONTAINERS = CliCommand("Show all that is known of containers.", [FORMAT, SIZE], "CONTAINER ...", inspect_containers)

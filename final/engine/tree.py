@@ -13,7 +13,7 @@ from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch05_lifecycle import store
 from ch06_network import endpoints
-from final.engine import words
+from final.ages import counted
 from final.engine.container_list import DAMAGED, Listed, command_of, looked_at
 from final.engine.processes import pids_of
 
@@ -37,7 +37,7 @@ def draw(options: Options) -> int:
     of_host = namespaces.of_process()
     everybody = {one.stored.name: kinds_of(one) for one in looked_at() if one.known.get("pid")}
     branches = [branch_of(one, of_host, everybody) for one in found]
-    print_tree((f"{os.uname().nodename} ({words.counted(len(found), 'container')})", branches))
+    print_tree((f"{os.uname().nodename} ({counted(len(found), 'container')})", branches))
     return 0
 
 
@@ -113,7 +113,7 @@ def address_of(endpoint: endpoints.Endpoint) -> str:
 def mounts(one: Listed) -> list[str]:
     """Its root, and what the user has put into it."""
     record = one.stored.record
-    found = [f"/ {record.driver}: {words.counted(len(record.layers), 'layer')} and {record.path('upper')}"]
+    found = [f"/ {record.driver}: {counted(len(record.layers), 'layer')} and {record.path('upper')}"]
     for mount in one.settings.get("mounts") or []:
         source = mount.get("name") or mount["source"] or mount["type"]
         found.append(f"{mount['target']} {mount['type']}: {source}{' (read-only)' if mount['read_only'] else ''}")

@@ -6,6 +6,7 @@ import time
 
 from ch05_lifecycle import store
 from ch05_lifecycle.init import INIT_INSIDE
+from final.ages import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ch05_lifecycle.store import Stored
-
-UNITS = (("year", 31_536_000, 2), ("month", 2_592_000, 2), ("week", 604_800, 2), ("day", 86_400, 2))
-"""Name, seconds, and from how many of them on the unit is used."""
 
 PAUSED = "paused"
 NEVER = "0001-01-01T00:00:00Z"
@@ -38,29 +36,6 @@ def entrypoint_of(settings: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 def mounts_of(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the user and the image have mounted into a container: without that PID 1."""
     return [mount for mount in settings.get("mounts") or [] if mount["target"] != INIT_INSIDE]
-
-
-def duration(seconds: float) -> str:
-    """How long, roughly."""
-    if seconds < 1:
-        return "Less than a second"
-    if seconds < 60:
-        return counted(int(seconds), "second")
-    if seconds < 120:
-        return "About a minute"
-    if seconds < 3600:
-        return counted(int(seconds // 60), "minute")
-    if seconds < 5400:
-        return "About an hour"
-    for name, length, least in UNITS:
-        if seconds >= least * length:
-            return counted(int(seconds // length), name)
-    return counted(int(seconds / 3600 + 0.5), "hour")
-
-
-def counted(number: int, unit: str) -> str:
-    """Such as 1 second, 2 seconds."""
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def state_of(stored: Stored, known: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import time
 from ch02_namespaces.errors import EngineError
 from ch04_images import containers, images
 from ch04_images.image_names import split_name
-from ch05_lifecycle.listings import shown_time
+from final.ages import duration
 from final.images import layout, reference, store
 from final.images.digest import short
 from final.images.documents import parse_time
@@ -56,7 +56,7 @@ def decimal_size(size: float) -> str:
 
 def ago(seconds: int) -> str:
     """How long since a time in seconds since 1970."""
-    return f"{shown_time(max(0.0, time.time() - seconds))} ago" if seconds else "N/A"
+    return f"{duration(time.time() - seconds)} ago" if seconds else "N/A"
 
 
 def local_time(seconds: int) -> str:

@@ -115,6 +115,7 @@ def test_completion_in_bash(box: Box) -> None:
     assert complete(box, "container", "rm", "my-") == ["my-box"]
     assert complete(box, "volume", "rm", "my-") == ["my-data"]
     assert complete(box, "network", "inspect", "my-") == ["my-net"]
+    assert sorted(complete(box, "inspect", "my-")) == ["my-box", "my-data", "my-net"]
     assert complete(box, "run", "--rm", "busy") == ["busybox:latest"]
     assert complete(box, "network", "ls", "--fo") == ["--format"]
     fails(box.raw("completion", "nosuch"), ENGINE_FAILED, "nosuch")

@@ -54,7 +54,7 @@ def test_images_lists_them(two: Store) -> None:
         ("one", "1", "2kB"),
         ("two", "latest", "3kB"),
     ]
-    assert all(re.fullmatch(r"\d+ seconds? ago|\d+ minutes? ago", row[3]) for row in rows)
+    assert all(re.fullmatch(r"(Less than a|\d+) seconds? ago|(About a|\d+) minutes? ago", row[3]) for row in rows)
     assert {row[2] for row in rows} == {two.id(name)[7:19] for name in ("one:1", "two")}
 
 
