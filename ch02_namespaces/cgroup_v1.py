@@ -77,7 +77,7 @@ def ensure_parent(root: str, directory: str, controllers: frozenset[str]) -> Non
     parent = os.path.dirname(directory)
     ensure_parent(root, parent, controllers)
     if not os.path.isdir(directory):
-        make_directory(directory, exist_ok=True)
+        make_directory(directory, for_groups=True)
     if "cpuset" in controllers:
         inherit_cpuset(parent, directory)
 

@@ -80,7 +80,7 @@ def ensure_parent(root: str, directory: str, controllers: frozenset[str]) -> Non
     """Make the groups from the root to `directory` where missing, and enable the controllers for what is below."""
     if directory != root and not os.path.isdir(directory):
         ensure_parent(root, os.path.dirname(directory), controllers)
-        make_directory(directory, exist_ok=True)
+        make_directory(directory, for_groups=True)
     available = set(syscalls.read_file(f"{directory}/cgroup.controllers").split()) & controllers
     enabled = set(syscalls.read_file(f"{directory}/cgroup.subtree_control").split())
     if available - enabled:

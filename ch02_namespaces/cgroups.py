@@ -298,6 +298,8 @@ def sweep(parent: str = PARENT, mounted: Iterable[Hierarchy] | None = None) -> N
                 remove_if_abandoned(Cgroup(f"{parent}/{name}", known))
     except FileNotFoundError:
         return  # there has never been a group
+    except PermissionError:
+        return  # it is another user's, who sweeps it himself
     except BlockingIOError:
         return  # somebody makes one at this moment: the next run will sweep
 

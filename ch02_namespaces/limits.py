@@ -95,12 +95,16 @@ class Limits:
             yield "io"
 
 
-def make_directory(directory: str, exist_ok: bool = False) -> None:
-    """Make one cgroup. Raises SyscallError: EEXIST unless `exist_ok`, EACCES or EROFS without the right to."""
+def make_directory(directory: str, for_groups: bool = False) -> None:
+    """Make one cgroup. Raises SyscallError: EEXIST, EACCES or EROFS without the right to.
+
+    for_groups: others are made in it, and it may be there already. No other user may open it: he could lock it, and
+    whoever makes a group in it would wait for him (Cgroup.create). Its groups are open to those who know their names.
+    """
     try:
-        syscalls.mkdir(directory)
+        syscalls.mkdir(directory, 0o711 if for_groups else 0o755)
     except SyscallError as error:
-        if error.errno != errno.EEXIST or not exist_ok:
+        if error.errno != errno.EEXIST or not for_groups:
             raise
 
 

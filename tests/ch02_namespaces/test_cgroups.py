@@ -245,6 +245,26 @@ def test_remove_waits_for_a_process_that_is_ending(mounted: list[Hierarchy], sle
 
 # ---------------------------------------------------------------- sweeping
 
+
+LOCKER = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+
+
+def test_no_other_user_can_lock_what_all_groups_are_made_in(group: Cgroup) -> None:
+    """Or whoever makes the next group would wait for him."""
+    become = ["setpriv", "--reuid=65534", "--clear-groups", os.path.realpath(sys.executable), "-IS"]
+    for directory in group.directories():
+        locking = subprocess.run([*become, "-c", LOCKER, os.path.dirname(directory)], capture_output=True, text=True)
+        assert "PermissionError" in locking.stderr
+        assert subprocess.run([*become, "-c", "import os, sys; os.stat(sys.argv[1])", directory]).returncode == 0
+
+
+def test_sweep_of_what_belongs_to_somebody_else(group: Cgroup) -> None:
+    """He sweeps it himself."""
+    show = f"from ch02_namespaces.cgroups import sweep; sweep({PARENT!r})"
+    words = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", show]
+    assert subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True).stderr == ""
+
+
 ABANDON = """
 import os, sys
 from ch02_namespaces.cgroups import Cgroup, hierarchies
