@@ -518,7 +518,7 @@ def test_json_for_programs(keeper: Keeper) -> None:
     keeper.raw("wait", id)
     (row,) = [json.loads(line) for line in keeper.raw("ps", "-a", "--format", "json").text.splitlines()]
     if keeper.engine.is_full:  # as Docker's: short
-        assert (row["ID"], row["Names"], row["Command"]) == (id[:12], "it", '"sh -c \'echo \'two wo…"')
+        assert (row["ID"], row["Names"], row["Command"]) == (id[:12], "it", "\"sh -c 'echo 'two wo…\"")
     else:
         assert (row["container id"], row["name"], row["command"]) == (id, "it", "sh -c echo 'two words'; exit 1")
     found = keeper.inspect("it")
