@@ -124,6 +124,17 @@ def test_run_loads_no_heavy_module(increment: str) -> None:
     assert not HEAVY & set(listed.stdout.split())
 
 
+def engine_modules() -> list[Path]:
+    return [path for path in modules() if chapter_of(path) == "final" and not path.name.startswith("__")]
+
+
+@pytest.mark.parametrize("path", engine_modules(), ids=name_of)
+def test_module_of_the_engine_stands_in_the_table_of_a_page(path: Path) -> None:
+    """A reader finds the file by the idea: in the README beside it, or in the one above."""
+    page = next(place / "README.md" for place in path.parents if (place / "README.md").exists())
+    assert f"({path.relative_to(page.parent)})" in page.read_text(), f"{name_of(path)} is missing in {name_of(page)}"
+
+
 def test_top_level_has_the_agreed_names_only() -> None:
     listed = subprocess.run(
         ["git", "-C", str(REPOSITORY), "ls-files"], capture_output=True, text=True, timeout=60, check=False

@@ -142,6 +142,8 @@ def context_of(path: str, dockerfile: str | None, scratch: str) -> Iterator[Cont
             raise EngineError("-f -", "standard input is the context already", "-f FILE, or a directory")
         directory = scratch
         given = _take_input(scratch)
+    if "://" in path or path.startswith("git@"):
+        raise EngineError(f"context {path}", "it is a URL, and none is fetched", "`git clone`, or - for standard input")
     try:
         root = Root(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError as error:

@@ -430,6 +430,8 @@ def test_flags(builder: Builder) -> None:
     fails(builder.raw("RUN true", "-t", "BAD"), ENGINE_FAILED, "BAD")
     fails(builder.raw("FROM localhost:1/none"), ENGINE_FAILED, "Dockerfile:1: FROM", "localhost:1/none")
     fails(builder.engine.raw("build", "/nowhere"), ENGINE_FAILED, "/nowhere")
+    for url in ("https://localhost/team/it.git", "git@localhost:team/it"):
+        fails(builder.engine.raw("build", url), ENGINE_FAILED, url, "git clone")
     said = builder.raw("RUN echo why >&2; false", "-q")
     assert (said.code, said.out) == (1, b"") and said.error.splitlines()[0] == "why"
     assert builder.do("image", "build", "--help").startswith("usage: mydocker image build")
