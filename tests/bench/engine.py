@@ -51,14 +51,7 @@ class Engine:
 
 
 def main() -> None:
-    with contextlib.ExitStack() as stack:
-        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="b-")))
-        stack.enter_context(mock.patch.dict(os.environ, MYDOCKER_ROOT=str(top / "ours")))
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        host = Host(top / "host")
-        stack.callback(host.close)
-        stack.enter_context(inside(host))
-        engines = stack.enter_context(all_engines(host, top))
+    with engines_of_a_host() as engines:
         times: dict[str, dict[str, list[float]]] = {name: {} for name in engines}
         for _ in range(ROUNDS):
             for name, engine in engines.items():
@@ -73,6 +66,19 @@ def main() -> None:
         for name, steps in times.items()
     ]
     report("engine", f"a container's life, {ROUNDS} times, medians; what keeps {IDLE} idle ones, each", rows, times)
+
+
+@contextlib.contextmanager
+def engines_of_a_host() -> Iterator[dict[str, Engine]]:
+    """All engines, by name, on a host of their own, which we are in meanwhile."""
+    with contextlib.ExitStack() as stack:
+        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="b-")))
+        stack.enter_context(mock.patch.dict(os.environ, MYDOCKER_ROOT=str(top / "ours")))
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        host = Host(top / "host")
+        stack.callback(host.close)
+        stack.enter_context(inside(host))
+        yield stack.enter_context(all_engines(host, top))
 
 
 @contextlib.contextmanager

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from unittest import mock
 
-from tests.bench.engine import Engine, all_engines
-from tests.bench.wiring import inside, milliseconds, report
-from tests.support.hosts import Host
+from tests.bench.engine import Engine, engines_of_a_host
+from tests.bench.wiring import milliseconds, report
 
 MANY, ROUNDS, AT_A_TIME = 1000, 10, 2
 LISTS = {"ps -a": ["ps", "-a"], "ps -a -q": ["ps", "-a", "-q"]}
 
 
 def main() -> None:
-    with contextlib.ExitStack() as stack:
-        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="b-")))
-        stack.enter_context(mock.patch.dict(os.environ, MYDOCKER_ROOT=str(top / "ours")))
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        host = Host(top / "host")
-        stack.callback(host.close)
-        stack.enter_context(inside(host))
-        engines = stack.enter_context(all_engines(host, top))
+    with engines_of_a_host() as engines:
         for engine in engines.values():
             make_many(engine)
         times: dict[str, dict[str, list[float]]] = {name: {} for name in engines}

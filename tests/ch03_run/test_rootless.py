@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ch02_namespaces import cgroup_v2
-from ch02_namespaces.cgroups import hierarchies
 from tests.support import processes
+from tests.support.delegation import delegated_to
 from tests.support.engines import ENGINE_FAILED, NOT_FOUND, fails, increments
 from tests.support.hosts import REPOSITORY, Host, Result, Word, finish, read_line
 from tests.support.polling import eventually
@@ -103,22 +102,9 @@ def test_limits_need_a_delegated_cgroup_and_it_says_so(user: User, flags: list[s
 
 @pytest.fixture
 def delegated() -> Iterator[str]:
-    """A group of version 2 that is nobody's, with controllers, and a group in it for their session; its directory.
-
-    That is what systemd makes for a user who logs in. cgroups(7), "Cgroup delegation".
-    """
-    tree = hierarchies()[0]
-    if tree.number() != 2 or not {"memory", "pids"} <= tree.controllers:
-        pytest.skip("no memory and no pids controller of version 2")
-    top = f"{tree.mountpoint}/mydocker-test-user"
-    cgroup_v2.ensure_parent(tree.mountpoint, top, tree.controllers)
-    os.mkdir(f"{top}/session")
-    for name in ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"):
-        os.chown(f"{top}/{name}", NOBODY, NOBODY)
-    yield top
-    for name in ("session", "mydocker"):
-        Path(top, name).rmdir()
-    Path(top).rmdir()
+    """A group that is nobody's, with controllers; its directory."""
+    with delegated_to(NOBODY, "memory", "pids") as top:
+        yield top
 
 
 @pytest.mark.vm

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ch02_namespaces import cgroup_v2
 from ch02_namespaces.cgroups import hierarchies
+from tests.support.delegation import delegated_to
 from tests.support.hosts import REPOSITORY, Host, Result, Word
 from tests.support.terminals import Terminal
 
@@ -157,20 +157,9 @@ def uplink(host: Host, tap: None) -> None:
 
 @pytest.fixture
 def delegated() -> Iterator[str]:
-    """A group of version 2 that is the user's, and a group in it for his session, as systemd makes them for
-    `systemd-run --user --scope`; its directory. cgroups(7), "Cgroup delegation"."""
-    tree = hierarchies()[0]
-    if tree.number() != 2:
-        pytest.skip("no cgroup version 2")
-    top = f"{tree.mountpoint}/mydocker-test-user"
-    cgroup_v2.ensure_parent(tree.mountpoint, top, tree.controllers)
-    os.mkdir(f"{top}/session")
-    for name in ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs"):
-        os.chown(f"{top}/{name}", UID, UID)
-    yield top
-    for name in ("session", "mydocker"):
-        Path(top, name).rmdir()
-    Path(top).rmdir()
+    """A group that is the user's, as for `systemd-run --user --scope`; its directory."""
+    with delegated_to(UID) as top:
+        yield top
 
 
 @pytest.fixture
