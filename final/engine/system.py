@@ -23,7 +23,7 @@ def prune_everything(options: Options) -> int:
     what = ["all stopped containers", "all networks not used by at least one container"]
     what += ["all anonymous volumes not used by at least one container"] if options.volumes else []
     what += ["all images without a container" if options.all else "all images without a name", "all build cache"]
-    if not options.force and not agreed(f"This will remove: {', '.join(what)}."):
+    if not options.force and not agreed("This will remove:\n" + "".join(f"  - {one}\n" for one in what)):
         return 0
     removed, size = ending.prune(options.filter)
     _print_deleted("Containers", removed)

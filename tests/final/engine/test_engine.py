@@ -53,7 +53,9 @@ def test_system_df_and_prune(box: Box) -> None:
     assert (shown["Images"]["TotalCount"], shown["Images"]["Active"]) == ("1", "1")
     assert (shown["Local Volumes"]["TotalCount"], shown["Local Volumes"]["Active"]) == ("2", "1")
     assert len(rows) >= 3
-    assert box("system", "prune", input=b"n\n").startswith("WARNING!") and len(box.lines("ps", "-a", "-q")) == 3
+    asked = box("system", "prune", input=b"n\n")
+    assert asked.startswith("WARNING! This will remove:\n  - all stopped containers\n  - all networks not")
+    assert len(box.lines("ps", "-a", "-q")) == 3
     told = box("system", "prune", "-f", "--volumes", "--filter", "label!=keep")
     assert "Deleted Containers:" in told and "Deleted Networks:\nnet" in told and "Deleted Volumes:" in told
     assert "Total reclaimed space: 100kB" in told
