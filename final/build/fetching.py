@@ -12,6 +12,7 @@ import posixpath
 import urllib.parse
 
 from ch02_namespaces.errors import EngineError
+from ch04_images.tar import Bounds
 from final.images import registries, transport
 from final.images.digest import Digester
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 WEB = ("http://", "https://")
 REPOSITORIES = ("git@", "git://", "ssh://")
 CHUNK = 1 << 20  # bytes
+LARGEST = Bounds().file  # bytes: of what COPY takes, too
 MODE = 0o600  # Docker's, if there is no --chmod
 LATEST = 253402300799  # seconds: the end of the year 9999, the last that a date of HTTP can name
 FOUND = 200
@@ -69,6 +71,8 @@ def _write(response: Response, url: str, path: str, algorithm: str) -> str:
         try:
             while piece := transport.read_some(response, CHUNK):
                 total.update(piece)
+                if total.size + (response.length_remaining or 0) > LARGEST:
+                    raise EngineError(url, f"it has more than {LARGEST >> 30} GiB")
                 file.write(piece)
         except transport.InterruptedTransferError as error:
             raise EngineError(url, f"the answer broke off after {total.size} bytes: {error}") from None

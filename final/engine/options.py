@@ -166,10 +166,14 @@ def device_rule(text: str) -> dict[str, object]:
     numbers, _, access = rest.partition(" ")
     major, colon, minor = numbers.partition(":")
     is_right = kind in ("a", "b", "c") and colon and access and set(access) <= set("rwm")
-    if not is_right or not all(number == "*" or number.isdecimal() for number in (major, minor)):
+    if not is_right or not all(number == "*" or _is_device_number(number) for number in (major, minor)):
         raise EngineError(repr(text), "it is no rule for devices", "such as 'c 1:3 rw' or 'b 8:* rwm'")
     known = {name: int(number) for name, number in (("major", major), ("minor", minor)) if number != "*"}
     return {"allow": True, "type": kind, **known, "access": access}
+
+
+def _is_device_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(1 << 32))
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -150,6 +150,7 @@ def chunked(data: bytes) -> Answer:
     [
         (lambda request: request.answer(200, b"12345", length=10), "broke off after 5 bytes"),
         (chunked(b"5\r\n12345\r\n"), "broke off"),
+        (lambda request: request.answer(200, bytes(1 << 20), length=1 << 40), "more than 64 GiB"),
         (chunked(b"5\r\n123"), "broke off"),
         (chunked(b"nonsense\r\n"), "broke off"),
         (lambda request: request.answer(404, b"no"), "404"),

@@ -25,6 +25,9 @@ def test_rules_for_devices(box: Box) -> None:
     assert box.once(OPENS, "--device-cgroup-rule", "c 10:229 r") == "opened"
     assert box.once(OPENS, "--device-cgroup-rule", "c 10:* rwm") == "opened"
     assert box.once(OPENS, "--device-cgroup-rule", "c 10:228 r") == "refused"
+    for numbers in (f"{'9' * 5000}:1", "\N{ARABIC-INDIC DIGIT ONE}:3", "1:-1", "1:+3"):
+        result = box.raw("create", "--device-cgroup-rule", f"c {numbers} r", "busybox")
+        fails(result, ENGINE_FAILED, "it is no rule for devices")
 
 
 def test_names_and_namespaces(box: Box) -> None:
