@@ -9,37 +9,72 @@ from ch02_namespaces.errors import EngineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SPECIAL = frozenset("*?[\\")
+DIRECTORIES, ALL, SOME = "(?:.*/)?", ".*", "[^/]*"  # what **/, ** and * are as regular expressions
+FEW = 2  # of these: re tries all combinations of their lengths
 
 
 class PatternError(ValueError):
     """What is wrong with a pattern."""
 
 
-def expression(pattern: str) -> re.Pattern[str]:
-    """A pattern as a regular expression. `*` and `?` stop at slashes, `**` does not; [a-z] and [^a-z] are one letter;
-    a backslash takes away what the next letter means. Raises PatternError."""
-    found, at = "", 0
-    while at < len(pattern):
-        piece, at = _piece(pattern, at)
-        found += piece
+def expression(pattern: str) -> re.Pattern[str] | _Steps:
+    """A pattern as something that has fullmatch(). `*` and `?` stop at slashes, `**` does not; [a-z] and [^a-z] are
+    one letter; a backslash takes away what the next letter means. Raises PatternError."""
+    pieces = list(_pieces(pattern))
     try:
-        return re.compile(found, re.DOTALL)
+        if sum(piece in (DIRECTORIES, ALL, SOME) for piece in pieces) > FEW:
+            return _Steps(pieces)
+        return re.compile("".join(pieces), re.DOTALL)
     except re.error as error:
         raise PatternError(f"the pattern {pattern!r}: {error}") from None
+
+
+class _Steps:
+    """The same for a pattern of many stars, in time that grows with their number alone: piece by piece, with all
+    places of the text up to which it may have come. Raises re.error."""
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._pieces = [(piece, re.compile(piece, re.DOTALL)) for piece in pieces]
+
+    def fullmatch(self, text: str) -> bool:
+        """Whether all of a text fits."""
+        slashes = [at for at, letter in enumerate(text) if letter == "/"]
+        places = {0}
+        for piece, one in self._pieces:
+            first = min(places)
+            if piece == DIRECTORIES:
+                places |= {at + 1 for at in slashes if at >= first}
+            elif piece == ALL:
+                places = set(range(first, len(text) + 1))
+            elif piece == SOME:
+                ends = {place: one.match(text, place).end() for place in places}  # type: ignore[union-attr]
+                places = {at for place, end in ends.items() for at in range(place, end + 1)}
+            else:
+                places = {place + 1 for place in places if one.fullmatch(text, place, place + 1)}
+            if not places:
+                return False
+        return len(text) in places
+
+
+def _pieces(pattern: str) -> Iterator[str]:
+    at = 0
+    while at < len(pattern):
+        piece, at = _piece(pattern, at)
+        yield piece
 
 
 def _piece(pattern: str, at: int) -> tuple[str, int]:
     """The next piece, and where the one after it begins."""
     letter = pattern[at]
     if pattern.startswith("**/", at):
-        return "(?:.*/)?", at + 3
+        return DIRECTORIES, at + 3
     if pattern.startswith("**", at):
-        return ".*", at + 2
+        return ALL, at + 2
     if letter == "*":
-        return "[^/]*", at + 1
+        return SOME, at + 1
     if letter == "?":
         return "[^/]", at + 1
     if letter == "[":
@@ -74,7 +109,7 @@ class Ignored:
     """
 
     def __init__(self, lines: Sequence[str] = (), name: str = ".dockerignore") -> None:
-        self._patterns: list[tuple[re.Pattern[str], bool]] = []
+        self._patterns: list[tuple[re.Pattern[str] | _Steps, bool]] = []
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if not text or line.startswith("#"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import re
+import time
+
 import pytest
 
 from ch02_namespaces.errors import EngineError
-from final.build.patterns import Ignored, PatternError, expression
+from final.build.patterns import Ignored, PatternError, _pieces, _Steps, expression
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,27 @@ def test_patterns(pattern: str, fitting: list[str], others: list[str]) -> None:
     assert [name for name in [*fitting, *others] if fits(name)] == fitting
 
 
-@pytest.mark.parametrize("pattern", ["[", "[a", "a\\", "[z-a]"])
+def test_many_stars_mean_the_same() -> None:
+    """And are found otherwise: step by step."""
+    chosen = random.Random(1)
+    for _ in range(3000):
+        pattern = "".join(chosen.choices(["*", "**", "**/", "a", "b", "/", "?", "[a/]", "[^a]"], k=9))
+        text = "".join(chosen.choices("ab/", k=chosen.randrange(9)))
+        pieces = list(_pieces(pattern))
+        plainly = re.compile("".join(pieces), re.DOTALL).fullmatch(text)
+        assert _Steps(pieces).fullmatch(text) == bool(plainly), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    "pattern", [12 * "*a" + "b", 3 * "**a" + "b", 9 * "**a" + "b", 40 * "*" + "b", 12 * "**/a/" + "b"]
+)
+def test_no_pattern_takes_for_ever(pattern: str) -> None:
+    began = time.process_time()
+    assert "/".join(["a" * 200, *100 * ["a"]]) not in Ignored([pattern])
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("pattern", ["[", "[a", "a\\", "[z-a]", "****[z-a]"])
 def test_no_patterns(pattern: str) -> None:
     with pytest.raises(PatternError):
         expression(pattern)
