@@ -39,5 +39,16 @@ def _pieces(pattern: str) -> list[str]:
 
 
 def _expression(pieces: Iterable[str], longest: bool) -> re.Pattern[str]:
-    special = {"*": ".*" if longest else ".*?", "?": "."}
-    return re.compile("".join(special.get(piece) or re.escape(piece[-1]) for piece in pieces), re.DOTALL)
+    """Each but the last * stands for as little as it can, and that is settled, (?>…): the next one can stand for more.
+    Else all combinations would be tried before it is clear that nothing fits."""
+    runs = [""]
+    for piece in pieces:
+        if piece == "*":
+            runs.append("")
+        else:
+            runs[-1] += "." if piece == "?" else re.escape(piece[-1])
+    if len(runs) == 1:
+        return re.compile(runs[0], re.DOTALL)
+    first, *middle, last = runs
+    settled = "".join(f"(?>.*?{run})" for run in middle)
+    return re.compile(f"{first}{settled}{'.*' if longest else '.*?'}{last}", re.DOTALL)

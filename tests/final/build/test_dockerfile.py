@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+import time
 from typing import Any
 
 import pytest
@@ -146,6 +149,28 @@ VARIABLES = {"x": "1 2", "empty": "", "y_2": "why", "path": "a.b.c/d.e"}
 )
 def test_variables(text: str, found: str) -> None:
     assert expand(text, VARIABLES) == found
+
+
+def test_many_stars() -> None:
+    """They mean what they would if all combinations of their lengths were tried."""
+    chosen = random.Random(1)
+    for _ in range(3000):
+        pattern = "".join(chosen.choices("ab?**", k=chosen.randrange(1, 8)))
+        value = "".join(chosen.choices("ab", k=chosen.randrange(9)))
+        plain = pattern.replace("?", ".")
+        for sign, star in (("#", ".*?"), ("##", ".*")):
+            fitting = re.compile(re.sub(r"\*+", star, plain)).match(value)
+            assert expand(f"${{x{sign}{pattern}}}", {"x": value}) == value[fitting.end() if fitting else 0 :]
+        replaced = re.sub(re.sub(r"\*+", ".*", plain), "-", value)
+        assert expand(f"${{x//{pattern}/-}}", {"x": value}) == replaced
+
+
+@pytest.mark.parametrize("operator", ["#", "##", "%", "%%"])
+def test_no_substitution_takes_for_ever(operator: str) -> None:
+    began = time.process_time()
+    value = "a" * 500
+    assert expand(f"${{x{operator}c{12 * '*a'}*b{12 * '*a'}*c}}", {"x": f"c{value}c"}) == f"c{value}c"
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
