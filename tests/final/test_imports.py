@@ -26,7 +26,7 @@ ALWAYS = {
 }
 CGROUPS = {
     *("ch02_namespaces.cgroups", "ch02_namespaces.cgroup_v1", "ch02_namespaces.cgroup_v2"),
-    *("ch02_namespaces.limits", "ch02_namespaces.locks"),
+    *("ch02_namespaces.limits", "ch02_namespaces.locks", "ch02_namespaces.mountinfo"),
 }
 MORE = {
     "state": set[str](),
