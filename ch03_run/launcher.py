@@ -5,7 +5,8 @@ isolated (-I): as root, it must not import modules from wherever its caller's en
 that ps(1) shows from itself: the kernel takes it from the file that is executed, and that is Python's.
 
 To the shell, its first lines are commands that end with `exec`; to Python they are a string. They choose the Python: a
-view of it that containers cannot write to, if one is there (chapter 4's kept_view.py).
+view of it that containers cannot write to, if one is there (chapter 4's kept_view.py). A variable whose name is none to
+the shell, such as `my.name`, does not get through.
 """
 
 from __future__ import annotations
