@@ -17,7 +17,10 @@ from ch02_namespaces.cgroups import PARENT
 from ch03_run.clean_host import remove_if_empty
 from tests import lane
 
-FIRST_HALF = ["tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"]
+FIRST_HALF = [
+    *("tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"),
+    "tests/test_lessons.py",
+]
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", "-m"]
 
 

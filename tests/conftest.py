@@ -12,7 +12,7 @@ import pytest
 from ch02_namespaces import syscalls
 from tests.support import leaks
 from tests.support.alone import alone as one_suite
-from tests.support.engines import Engine, increments_from
+from tests.support.engines import Engine, increments, increments_from
 from tests.support.hosts import Host
 
 
@@ -31,11 +31,20 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever needs the machine alone is `kernel`, whether its file says so or not."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever needs the machine alone is `kernel`, whether its file says so or not; what is slow runs on the newest
+    increment."""
     for item in items:
         if "alone" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kernel)
+    elsewhere = [item for item in items if item.get_closest_marker("slow") and not _is_on_newest(item)]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+
+
+def _is_on_newest(item: pytest.Item) -> bool:
+    increment = item.callspec.params.get("increment") if hasattr(item, "callspec") else None
+    return increment in (None, increments()[-1])
 
 
 class LeakCheck:
@@ -98,12 +107,10 @@ def host(new_host: Callable[[], Host]) -> Host:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Black-box tests of chapter N run on increments from N on: the fixture `engine`, by the test's folder. Slow ones
-    run on the newest."""
+    """Black-box tests of chapter N run on increments from N on: the fixture `engine`, by the test's folder."""
     if "engine" in metafunc.fixturenames:
         found = increments_from(metafunc.definition.path.parent.name, metafunc.definition.name)
-        is_slow = metafunc.definition.get_closest_marker("slow") is not None
-        metafunc.parametrize("increment", found[-1:] if is_slow else found)
+        metafunc.parametrize("increment", found)
 
 
 @pytest.fixture
