@@ -19,7 +19,7 @@ from tests import lane
 
 FIRST_HALF = [
     *("tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"),
-    "tests/test_lessons.py",
+    *("tests/ch07_practice/test_oci.py", "tests/test_lessons.py"),
 ]
 PYTEST = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=5", "-m"]
 

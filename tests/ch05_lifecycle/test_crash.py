@@ -16,7 +16,7 @@ from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 SCRIPT = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done"
-SHARES = 31  # of the steps are taken by an increment, each its own
+SHARES = 47  # of the steps are taken by an increment, each its own
 MOST_STEPS = 2000
 
 

@@ -16,7 +16,7 @@ from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 HOST = "192.0.2.1"
-STRIDE = 31  # of the steps, one is taken
+STRIDE = 47  # of the steps, one is taken
 MOST_STEPS = 2000
 SERVER = ["run", "--name", "it", "--net", "a", "--ip", "10.1.0.3", "-p", "8080:80", "busybox"]
 WAITS = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
