@@ -163,8 +163,8 @@ class Lifecycle:
         return attach(stored, known)
 
     def _see_to_it_that_it_runs(self, stored: Stored) -> None:
-        """Start it, unless it runs or somebody else starts it at this moment. Raises EngineError."""
-        while stored.state()["status"] != store.RUNNING:
+        """Start it, unless it runs, waits for its restart, or is being started by somebody. Raises EngineError."""
+        while stored.state()["status"] not in (store.RUNNING, store.RESTARTING):
             try:
                 return start_in_background(stored, self.build)
             except EngineError:

@@ -136,6 +136,17 @@ def test_many_start_it_at_one_time(keeper: Keeper) -> None:
     eventually(lambda: keeper.raw("exec", id, "cat", "/count").text == "once", "its only start")
 
 
+def test_start_of_what_waits_for_its_restart(keeper: Keeper) -> None:
+    """Its watcher starts it again: there is nothing to do, and nothing to wait for. `stop` still ends it."""
+    id = keeper.start(["false"], "--restart", "always")
+    eventually(
+        lambda: keeper.status(id)["status"] == "restarting" and keeper.status(id)["restarts"] > 4, "a long pause"
+    )
+    assert keeper.raw("start", id).text == id
+    assert keeper.raw("stop", id).code == 0
+    assert keeper.status(id)["status"] == "exited"
+
+
 def test_start_of_what_cannot_start_keeps_it(keeper: Keeper) -> None:
     keeper.raw("create", "--name", "broken", "busybox", "nosuch")
     fails(keeper.raw("start", "broken"), NOT_FOUND, "nosuch")
