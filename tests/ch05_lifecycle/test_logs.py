@@ -13,6 +13,7 @@ from tests.ch05_lifecycle.conftest import Keeper
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import finish, read_line
 from tests.support.polling import eventually
+from tests.support.processes import open_files
 
 TIME = rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z "
 
@@ -115,8 +116,7 @@ class TestCommand:
 
 def has_open(pid: int, name: str) -> bool:
     """Whether a process has a file of this name open."""
-    links = [f"/proc/{pid}/fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
-    return any(os.path.basename(os.readlink(link)) == name for link in links if os.path.lexists(link))
+    return any(os.path.basename(target) == name for target in open_files(pid))
 
 
 class FullDisk:

@@ -259,7 +259,7 @@ class Site(NetKeeper):
     def agents(self) -> list[int]:
         """The processes that hold this host in the network."""
         ear = str(self.root / "networks" / NETWORK / "wake")
-        return [pid for pid in processes.descendants(os.getpid()) if ear in _open_files(pid)]
+        return [pid for pid in processes.descendants(os.getpid()) if ear in processes.open_files(pid)]
 
     def kill_agent(self) -> None:
         (agent,) = self.agents()
@@ -299,13 +299,6 @@ class Site(NetKeeper):
         assert not self.agents()
         assert not list(self.root.glob("networks/*"))
         return True
-
-
-def _open_files(pid: int) -> list[str]:
-    try:
-        return [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-    except OSError:  # it has just ended
-        return []
 
 
 class Lan:

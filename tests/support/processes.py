@@ -52,7 +52,24 @@ def descendants(pid: int) -> list[int]:
 def inside(pid: int) -> list[int]:
     """Descendants in another pid namespace than ours, such as a container's."""
     ours = os.readlink("/proc/self/ns/pid")
-    return [other for other in descendants(pid) if os.readlink(f"/proc/{other}/ns/pid") != ours]
+    return [other for other in descendants(pid) if _target(f"/proc/{other}/ns/pid") not in ("", ours)]
+
+
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of a process lead to, without those that it closed meanwhile; none when it is gone."""
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [target for number in numbers if (target := _target(f"/proc/{pid}/fd/{number}"))]
+
+
+def _target(link: str) -> str:
+    """Where a link in /proc leads to; "" when it, or its process, is gone."""
+    try:
+        return os.readlink(link)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def zombies(pid: int) -> list[int]:
