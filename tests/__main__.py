@@ -16,6 +16,7 @@ from typing import IO
 from ch02_namespaces.cgroups import PARENT
 from ch03_run.clean_host import remove_if_empty
 from tests import lane
+from tests.support.polling import PATIENCE
 
 FIRST_HALF = [
     *("tests/ch02_namespaces", "tests/ch03_run", "tests/ch04_images", "tests/ch05_lifecycle", "tests/labs"),
@@ -31,7 +32,7 @@ def main() -> int:
     lane.remove_abandoned()
     with contextlib.ExitStack() as stack:
         stack.callback(remove_if_empty, [f"{root}/{PARENT}" for root in lane.roots()])
-        stack.callback(lane.remove, own_group)
+        stack.callback(lane.remove, own_group, PATIENCE)
         lines = [
             [sys.executable, "-m", "tests.lane", own_group, *PYTEST, "kernel", *second_half],
             [*PYTEST, "not kernel"],

@@ -17,7 +17,8 @@ from tests.support.hosts import Host
 
 
 def pytest_sessionstart() -> None:
-    """Mounts of our own: the machine never sees those of the tests, nor we those that others make meanwhile.
+    """Mounts of our own: the machine never sees those of the tests, nor we those that others make meanwhile. Nor do we
+    share what programs keep in /run with them: who finds somebody else at it goes without (ch04_images/kept_view.py).
 
     And no signal is ignored because our caller did so, as a shell does for what it starts with `&`: the engine would
     take that for its user's wish.
@@ -28,6 +29,9 @@ def pytest_sessionstart() -> None:
     if os.geteuid() == 0:
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        kept = os.path.dirname(leaks.VIEWS)
+        os.makedirs(kept, exist_ok=True)
+        syscalls.mount("tmpfs", kept, "tmpfs", 0, "mode=755")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,8 +7,10 @@ in the group NAME of each hierarchy, and that is the root of its cgroup namespac
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
+import time
 
 from ch02_namespaces import syscalls
 from ch02_namespaces.cgroups import Cgroup, Hierarchy, hierarchies
@@ -59,11 +61,25 @@ def show_own(hierarchy: Hierarchy) -> None:
         syscalls.write_file(f"{hierarchy.mountpoint}/{LEAF}/cgroup.procs", "0")
 
 
-def remove(name: str) -> None:
-    """Remove the groups of a lane that has ended, and those that engines have left below."""
+def remove(name: str, patience: float = 0.0) -> None:
+    """Remove the groups of a lane that has ended, and those that engines have left below.
+
+    Raises OSError (EBUSY) when a process is still in one after `patience` seconds.
+    """
+    end = time.monotonic() + patience
     for root in roots():
         for path, _, _ in os.walk(f"{root}/{name}", topdown=False):
-            os.rmdir(path)
+            _remove_group(path, end)
+
+
+def _remove_group(path: str, end: float) -> None:
+    while True:
+        try:
+            return os.rmdir(path)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.05)  # somebody is just ending
 
 
 def remove_abandoned() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ch02_namespaces import cgroup_v2
 from ch02_namespaces.cgroups import hierarchies
+from tests.support.polling import eventually
 
 THEIRS = ("", "cgroup.procs", "cgroup.subtree_control", "session", "session/cgroup.procs")
 
@@ -28,6 +31,16 @@ def delegated_to(uid: int, *controllers: str) -> Iterator[str]:
     for name in THEIRS:
         os.chown(f"{top}/{name}", uid, uid)
     yield top
-    for name in ("session", "mydocker"):
-        Path(top, name).rmdir()
-    Path(top).rmdir()
+    for path in (f"{top}/session", f"{top}/mydocker", top):
+        eventually(partial(_is_removed, path), f"the end of all processes in {path}")
+
+
+def _is_removed(path: str) -> bool:
+    """Whether a group could be removed: not as long as somebody in it is just ending."""
+    try:
+        Path(path).rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

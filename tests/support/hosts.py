@@ -138,9 +138,9 @@ class Host:
     def lose_power(self) -> None:
         """End all its processes at once, without a word, and its network with them; the files stay. See boot()."""
         network = os.stat(self.network).st_ino
-        for pid in processes.descendants(os.getpid()):
-            with contextlib.suppress(OSError):  # it has ended meanwhile
-                if os.stat(f"/proc/{pid}/ns/net").st_ino == network:
+        while found := [pid for pid in processes.descendants(os.getpid()) if _network_of(pid) == network]:
+            for pid in found:  # whom one of them starts before its end is found the next time
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._holder.wait(PATIENCE)
         for stream in (self._holder.stdin, self._holder.stdout):
@@ -159,6 +159,14 @@ class Host:
             terminal.close()
         self.terminals.clear()
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _network_of(pid: int) -> int:
+    """The network namespace of a process; 0 when it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError:
+        return 0
 
 
 def _close(stream: Any) -> None:

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support import processes
-from tests.support.polling import becomes
+from tests.support.polling import PATIENCE, becomes
 
 PR_SET_CHILD_SUBREAPER = 36
-ASYNCHRONOUS = 5.0  # seconds for teardown that goes on after the test
+ASYNCHRONOUS = PATIENCE / 6  # seconds for teardown that goes on after the test
 VIEWS = "/run/mydocker/views"  # ch03_run/launcher.py; but the lab of chapter 2 goes without that
 STATE_DIRECTORIES = ("/var/lib/mydocker", "/run/mydocker")
 
@@ -88,7 +88,8 @@ def clean_up(before: Snapshot) -> None:
     for item in _processes() - before["process"]:
         pid = int(item.split()[0])
         if pid in ours:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
     becomes(lambda: not processes.descendants(os.getpid()), ASYNCHRONOUS)
     reap_orphans()
     for group in sorted(set(cgroups()) - before["cgroup"], reverse=True):
@@ -144,7 +145,8 @@ def _mounts() -> set[str]:
 
 def _files(directory: str) -> set[str]:
     """All that is below, but for what programs keep until the next boot (ch04_images/kept_view.py)."""
-    return {path for path in map(str, Path(directory).rglob("*")) if not f"{path}/".startswith(f"{VIEWS}/")}
+    found = {f"{above}/{name}" for above, names, files in os.walk(directory) for name in (*names, *files)}
+    return {path for path in found if not f"{path}/".startswith(f"{VIEWS}/")}
 
 
 def _processes() -> set[str]:

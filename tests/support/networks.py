@@ -17,6 +17,8 @@ SERVES = """mkdir -p /www/cgi-bin; echo $0 > /www/index.html
 printf '#!/bin/sh\\necho; echo $REMOTE_ADDR\\n' > /www/cgi-bin/who; chmod 755 /www/cgi-bin/who
 exec httpd -f -p ${1:-80} -h /www"""
 """A web server. Its page is a word; /cgi-bin/who tells who asks."""
+ANSWER = 30
+"""Seconds that an answer may take where one is expected."""
 UDP_ECHO = """
 import socket, sys
 server = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
@@ -57,7 +59,7 @@ def join6(one: Host, other: Host, *, number: int = 2) -> tuple[str, str]:
     return "2001:db8::1", f"2001:db8::{number}"
 
 
-def fetch(host: Host, url: str, seconds: int = 5) -> Result:
+def fetch(host: Host, url: str, seconds: int = ANSWER) -> Result:
     """Fetch a page from a host."""
     return host.run(["timeout", str(seconds), "busybox", "wget", "-qO-", url])
 
@@ -67,7 +69,7 @@ def cannot_fetch(host: Host, url: str) -> bool:
     return fetch(host, url, 1).code != 0
 
 
-def ask(host: Host, address: str, port: int, own_port: int = 0, seconds: float = 5) -> str:
+def ask(host: Host, address: str, port: int, own_port: int = 0, seconds: float = ANSWER) -> str:
     """What a UDP server answers a host; empty if it does not. own_port: the port to ask from."""
     words = [sys.executable, "-c", UDP_ASK, address, str(port), str(own_port), str(seconds)]
     result = host.run(words)
@@ -110,7 +112,7 @@ class NetKeeper(Keeper):
         lines = self.inside(container, "cat /etc/hosts").splitlines()
         return any(name in line.split()[1:] for line in lines)
 
-    def get(self, container: str, url: str, seconds: int = 5) -> Result:
+    def get(self, container: str, url: str, seconds: int = ANSWER) -> Result:
         """Fetch a page from a container."""
         return self.raw("exec", container, "timeout", str(seconds), "wget", "-qO-", url)
 

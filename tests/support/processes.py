@@ -92,6 +92,14 @@ def status(pid: int | str, field: str) -> str:
     return found[1]
 
 
+def name(pid: int) -> str:
+    """The name of the program that a process runs: proc_pid_comm(5); "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="surrogateescape").rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def has_word(pid: int, text: str) -> bool:
     """Whether a text is part of the command line of a process; one that has ended has none."""
     try:
