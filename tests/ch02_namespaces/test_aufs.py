@@ -25,6 +25,8 @@ from ch02_namespaces.aufs_branches import Branch, check_layout, parse_branches
 from ch02_namespaces.aufs_copyup import copy_up
 from ch02_namespaces.aufs_union import Union, split
 from ch02_namespaces.errors import EngineError
+from tests.support.polling import PATIENCE, eventually
+from tests.support.processes import open_files
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 REPO = Path(__file__).resolve().parents[2]
@@ -40,7 +42,7 @@ def time_limit() -> Iterator[None]:
         raise TimeoutError("the test took too long")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(40)
+    signal.alarm(int(4 * PATIENCE))
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -156,7 +158,8 @@ class TestOptions:
 
     def test_union_module_needs_no_fuse(self) -> None:
         script = "import sys, ch02_namespaces.aufs_changes, ch02_namespaces.aufs; print('mfusepy' in sys.modules)"
-        result = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=20)
+        command = [sys.executable, "-c", script]
+        result = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=PATIENCE)
         assert result.stdout == "False\n", result.stderr
 
 
@@ -332,7 +335,7 @@ class TestUnion:
             os.close(aufs_changes.create(union, f"{path}/f", 0o600, os.O_WRONLY, ME))
             assert union.lookup(f"{path}/f").branch == 0
         finally:  # pytest's own removal recurses
-            subprocess.run(["rm", "-rf", low / "dddd", up / "dddd"], check=True, timeout=20)
+            subprocess.run(["rm", "-rf", low / "dddd", up / "dddd"], check=True, timeout=PATIENCE)
 
 
 class TestSeveralWritableBranches:
@@ -408,16 +411,16 @@ class Mounted:
     def is_mounted(self) -> bool:
         return mount_line(self.root) is not None
 
-    def has_ended(self, seconds: float) -> bool:
+    def has_ended(self) -> bool:
         """Wait until all processes have ended."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         return all(select.select([fd], [], [], max(0.0, deadline - time.monotonic()))[0] for fd in self.pidfds)
 
     def clean_up(self) -> bool:
         """Unmount, and kill what is left then; whether nothing was."""
         if self.is_mounted:
-            subprocess.run(["umount", "-l", str(self.root)], check=False, timeout=10)
-        nothing_left = self.has_ended(5)
+            subprocess.run(["umount", "-l", str(self.root)], check=False, timeout=PATIENCE)
+        nothing_left = self.has_ended()
         for pidfd in self.pidfds:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -460,10 +463,10 @@ class TestMounted:
         for pid in mounted.processes:
             assert os.readlink(f"/proc/{pid}/cwd") == "/"
             assert os.getsid(pid) != os.getsid(0)
-            held = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-            assert not (mine - {"/dev/null"}) & set(held.values())
+            held = set(open_files(pid))
+            assert held and not (mine - {"/dev/null"}) & held
             allowed = ("/dev/null", "/dev/fuse", str(mounted.up), str(mounted.mid), str(mounted.low))
-            assert all(target.startswith(allowed) for target in held.values()), held
+            assert all(target.startswith(allowed) for target in held), held
         assert len(os.listdir(f"/proc/{mounted.processes[1]}/task")) == 1
 
     def test_names_of_the_union_are_refused(self, mounted: Mounted) -> None:
@@ -507,13 +510,9 @@ class TestMounted:
             shutil.rmtree(mounted.root / "d")
             file.write(b"still here")
             assert os.pread(file.fileno(), 100, 0) == b"still here"
-        time.sleep(0.1)
-        assert tree(mounted.up) == []
-        held = [
-            os.readlink(f"/proc/{mounted.processes[1]}/fd/{fd}")
-            for fd in os.listdir(f"/proc/{mounted.processes[1]}/fd")
-        ]
-        assert not [name for name in held if "deleted" in name]
+        eventually(lambda: tree(mounted.up) == [], "the end of the file, of which the kernel tells later")
+        system = mounted.processes[1]
+        eventually(lambda: not [name for name in open_files(system) if "deleted" in name], "that it is let go")
 
     def test_hidden_names_of_libfuse_lose_nobody_a_file(self, mounted: Mounted) -> None:
         hidden = mounted.root / ".fuse_hidden0123456789abcdef"
@@ -615,11 +614,12 @@ class TestMounted:
         try:
             fails_with(errno.ETXTBSY, lambda: (mounted.root / "running").write_text("x"))
             (mounted.root / "running").unlink()
-            assert running.communicate("hello\n", timeout=10)[0] == "hello\n"
+            assert running.communicate("hello\n", timeout=PATIENCE)[0] == "hello\n"
         finally:
             running.kill()
-            running.wait(timeout=10)
-        result = subprocess.run([mounted.root / "shell", "-c", "echo $((6*7))"], capture_output=True, timeout=10)
+            running.wait(timeout=PATIENCE)
+        command = [str(mounted.root / "shell"), "-c", "echo $((6*7))"]
+        result = subprocess.run(command, capture_output=True, timeout=PATIENCE)
         assert result.stdout == b"42\n"
 
     @pytest.mark.vm
@@ -628,7 +628,7 @@ class TestMounted:
         (mounted.root / "id").chmod(0o4755)
         os.chmod(mounted.root.parent, 0o755)
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(mounted.root / "id"), "-u"]
-        entered = subprocess.run(command, capture_output=True, text=True, timeout=10, cwd=mounted.root)
+        entered = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=mounted.root)
         if "Permission denied" in entered.stderr:
             pytest.skip("nobody cannot reach the temporary directory")
         assert entered.stdout == "0\n", entered.stderr
@@ -656,7 +656,7 @@ class TestMounted:
         command = [sys.executable, "-c", script]
         workers = [subprocess.Popen([*command, name], cwd=mounted.root) for name in "abcd"]
         try:
-            assert [worker.wait(timeout=30) for worker in workers] == [0, 0, 0, 0]
+            assert [worker.wait(timeout=2 * PATIENCE) for worker in workers] == [0, 0, 0, 0]
         finally:
             for worker in workers:
                 worker.kill()
@@ -672,7 +672,7 @@ class TestMounted:
         shutil.copy(busybox, mounted.root / "bin/busybox")
         script = "cd / && /bin/busybox rm -rf * ; echo left: *"
         command = ["chroot", str(mounted.root), "/bin/busybox", "sh", "-c", script]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         assert result.stdout == "left: *\n", result.stderr
         assert os.listdir(mounted.root) == []
         assert tree(mounted.up) == [".wh.dir", ".wh.empty", ".wh.file"]
@@ -714,7 +714,7 @@ class TestDeath:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
     def test_killed(self, mounted: Mounted, victim: str, number: int) -> None:
         signal.pidfd_send_signal(mounted.pidfds[0 if victim == "guardian" else 1], number)
-        assert mounted.has_ended(1)
+        assert mounted.has_ended()
         assert not mounted.is_mounted
         assert os.listdir(mounted.root) == []
 
@@ -723,7 +723,7 @@ class TestDeath:
         file = os.open(mounted.root / "new", os.O_CREAT | os.O_RDWR)
         try:
             signal.pidfd_send_signal(mounted.pidfds[1], number)
-            assert mounted.has_ended(1)
+            assert mounted.has_ended()
             assert not mounted.is_mounted
             fails_with(errno.ENOTCONN, lambda: os.fsync(file))
         finally:
@@ -732,8 +732,8 @@ class TestDeath:
 
     @pytest.mark.vm
     def test_umount_ends_it(self, mounted: Mounted) -> None:
-        subprocess.run(["umount", str(mounted.root)], check=True, timeout=10)
-        assert mounted.has_ended(1)
+        subprocess.run(["umount", str(mounted.root)], check=True, timeout=PATIENCE)
+        assert mounted.has_ended()
 
     def test_unmount_says_when_it_is_busy(self, mounted: Mounted) -> None:
         with (mounted.root / "file").open(), pytest.raises(EngineError, match="EBUSY"):
@@ -746,9 +746,7 @@ class TestDeath:
     def test_nothing_is_lost(self, mounted: Mounted) -> None:
         (mounted.root / "kept").write_text("kept")
         os.kill(mounted.processes[1], signal.SIGKILL)
-        deadline = time.monotonic() + 2
-        while mounted.is_mounted and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: not mounted.is_mounted, "the end of the mount")
         mounted.mount()
         assert (mounted.root / "kept").read_text() == "kept"
         aufs.unmount(str(mounted.root))
@@ -766,7 +764,7 @@ class TestDeath:
 def run_command(*arguments: str, cwd: Path = REPO, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ch02_namespaces.aufs", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(REPO), **more}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE)
 
 
 @needs_root
@@ -788,12 +786,10 @@ class TestCommand:
         command = [sys.executable, "-m", "ch02_namespaces.aufs", "-f", "-o", f"br:{tmp_path}/low", f"{tmp_path}/m"]
         with subprocess.Popen(command, cwd=REPO) as process:
             try:
-                deadline = time.monotonic() + 5
-                while mount_line(tmp_path / "m") is None and time.monotonic() < deadline:
-                    time.sleep(0.01)
+                eventually(lambda: mount_line(tmp_path / "m"), "the mount")
                 assert (tmp_path / "m/f").read_text() == "f"
                 process.terminate()
-                assert process.wait(timeout=5) == 0
+                assert process.wait(timeout=PATIENCE) == 0
             finally:
                 process.kill()
         assert mount_line(tmp_path / "m") is None
@@ -825,7 +821,7 @@ class TestCommand:
         program = f"{sys.executable} -m ch02_namespaces.aufs -o br:{tmp_path}/low {tmp_path}/m"
         script = f"mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3 && cd {REPO} && {program}"
         command = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-c", script]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         assert result.returncode == 125
         assert result.stderr.count("\n") == 1
         assert result.stderr.startswith(f"mydocker: cannot mount a union at {tmp_path}/m: ")
@@ -858,15 +854,15 @@ class TestCommand:
         )
         environment = {"PYTHONPATH": str(REPO), "PATH": os.environ["PATH"]}
         probe = [*as_nobody, sys.executable, "-c", "import argparse, mfusepy"]
-        if subprocess.run(probe, env=environment, cwd="/", capture_output=True, timeout=20).returncode:
+        if subprocess.run(probe, env=environment, cwd="/", capture_output=True, timeout=PATIENCE).returncode:
             shutil.rmtree(base)
             pytest.skip("nobody cannot run this Python here")
         command = [*as_nobody, sys.executable, "-c", script]
         try:
-            result = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=20)
+            result = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=PATIENCE)
             assert (result.stdout, result.stderr) == ("f+\n", "")
             assert tree(base / "up") == ["d", "f"]
         finally:
             if mount_line(base / "m"):
-                subprocess.run(["umount", "-l", str(base / "m")], check=False, timeout=10)
+                subprocess.run(["umount", "-l", str(base / "m")], check=False, timeout=PATIENCE)
             shutil.rmtree(base)

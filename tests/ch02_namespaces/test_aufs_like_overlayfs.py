@@ -25,10 +25,14 @@ from pathlib import Path
 import pytest
 
 from ch02_namespaces import aufs
+from tests.support.polling import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 LONG_AGO = 1_500_000_000_123_456_789
+A_WHILE = 10**10
+"""Nanoseconds. The kernel takes a file's time from a clock that is behind on a busy machine; other times of files here
+are far older."""
 USER = 65534
 
 Tree = dict[str, tuple[object, ...]]
@@ -129,7 +133,7 @@ class Pair:
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self.started_ns = time.time_ns() - 10_000_000
+        self.started_ns = time.time_ns() - A_WHILE
         self.roots = {kind: base / kind / "merged" for kind in ("overlay", "aufs")}
         for kind in self.roots:
             for name in ("low", "mid", "up", "work", "merged"):
@@ -150,12 +154,12 @@ class Pair:
         place = self.base / "overlay"
         options = f"lowerdir={place}/mid:{place}/low,upperdir={place}/up,workdir={place}/work"
         command = ["mount", "-t", "overlay", "overlay", "-o", options, str(self.roots["overlay"])]
-        subprocess.run(command, check=True, timeout=10)
+        subprocess.run(command, check=True, timeout=PATIENCE)
         place = self.base / "aufs"
         aufs.mount(f"br:{place}/up=rw:{place}/mid=ro+wh:{place}/low=ro", str(self.roots["aufs"]))
 
     def unmount(self) -> None:
-        subprocess.run(["umount", str(self.roots["overlay"])], check=False, timeout=10)
+        subprocess.run(["umount", str(self.roots["overlay"])], check=False, timeout=PATIENCE)
         aufs.unmount(str(self.roots["aufs"]))
 
     def remount_aufs(self) -> None:
@@ -235,7 +239,7 @@ def time_limit() -> Iterator[None]:
         raise TimeoutError("the test took too long")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
+    signal.alarm(int(4 * PATIENCE))
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
@@ -259,7 +263,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 def sh(script: str) -> Operation:
     def run(root: Path) -> object:
-        result = subprocess.run(["/bin/sh", "-c", script], cwd=root, capture_output=True, text=True, timeout=30)
+        result = subprocess.run(["/bin/sh", "-c", script], cwd=root, capture_output=True, text=True, timeout=PATIENCE)
         return result.returncode, result.stdout.replace(str(root), ""), result.stderr.replace(str(root), "")
 
     run.__name__ = script
