@@ -151,7 +151,7 @@ def test_end_of_pid_one_ends_all(engine: Engine) -> None:
     [pid_one] = processes.children(started.pid)
     [sleeper] = eventually(lambda: processes.children(pid_one), "the sleeper")
     assert finish_stdin(started) == 1  # read met end of file
-    eventually(lambda: not processes.is_alive(sleeper), "the end of the sleeper", 5)
+    eventually(lambda: not processes.is_alive(sleeper), "the end of the sleeper")
 
 
 def finish_stdin(started: subprocess.Popen[bytes]) -> int:

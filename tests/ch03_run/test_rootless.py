@@ -129,7 +129,7 @@ def test_killed_engine_takes_the_container_along(user: User) -> None:
     assert read_line(started) == b"up\n"
     inside = processes.descendants(started.pid)
     started.kill()
-    eventually(lambda: not any(map(processes.is_alive, inside)), "its end", 10)
+    eventually(lambda: not any(map(processes.is_alive, inside)), "its end")
     finish(started)
 
 

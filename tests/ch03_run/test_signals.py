@@ -55,7 +55,7 @@ def test_command_without_handler_ends_with_128_plus_n(engine: Engine, name: str)
 
 
 def is_asleep(pid: int) -> bool:
-    return processes.is_alive(pid) and processes.status(pid, "Name") == "sleep"
+    return processes.is_alive(pid) and processes.name(pid) == "sleep"
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
@@ -161,7 +161,7 @@ def test_kill_of_a_stopped_engine_takes_the_stopped_container_along(engine: Engi
     eventually(lambda: all(map(stands_still, everyone(started))), "everything stopped")
     inside = processes.descendants(started.pid)
     started.send_signal(signal.SIGKILL)
-    eventually(lambda: not any(map(processes.is_alive, inside)), "the end of the container", 10)
+    eventually(lambda: not any(map(processes.is_alive, inside)), "the end of the container")
     finish(started)
     assert engine.run(["true"]).code == 0  # sweeps the cgroup
 

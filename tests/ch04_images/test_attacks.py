@@ -159,7 +159,7 @@ def test_two_commits_at_once_are_one_after_the_other(engine: Engine) -> None:
     commits = [engine.host.spawn(engine.command_line("commit", id, f"both{number}")) for number in range(2)]
     assert [finish(commit).code for commit in commits] == [0, 0]
     inside = processes.descendants(started.pid)
-    assert all(processes.state(pid) in "SR" for pid in inside)
+    eventually(lambda: all(processes.state(pid) in ("S", "R") for pid in inside), "all to go on")
     started.terminate()
     finish(started)
 

@@ -16,8 +16,7 @@ from ch02_namespaces.locks import locked
 from ch03_run.launcher import VIEWS
 from ch04_images import busybox, kept_view
 from tests.support.engines import state_root
-from tests.support.hosts import REPOSITORY, Host
-from tests.support.polling import eventually
+from tests.support.hosts import REPOSITORY, Host, finish
 
 pytestmark = pytest.mark.kernel
 PYTHON = os.path.realpath(sys.executable)
@@ -40,17 +39,21 @@ class Program:
     def run(self, *command: str) -> str:
         return self.host.run([self.file, "run", "--rm", "busybox", *command]).text
 
-    def interpreter(self) -> str:
-        """The file that a new container's engine runs from."""
+    def cat(self) -> subprocess.Popen[bytes]:
+        """An engine whose container runs, and says what it is told."""
         process = self.host.spawn([self.file, "run", "--rm", "-i", "busybox", "cat"])
         assert process.stdin and process.stdout
         process.stdin.write(b"ready\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n"
+        return process
+
+    def interpreter(self) -> str:
+        """The file that a new container's engine runs from."""
+        process = self.cat()
         found = os.readlink(f"/proc/{process.pid}/exe")
         assert not os.access(f"/proc/{process.pid}/exe", os.W_OK)
-        process.stdin.close()
-        assert process.wait(60) == 0
+        assert finish(process).code == 0
         return found
 
     def views(self) -> list[str]:
@@ -120,9 +123,8 @@ def test_commands_that_enter_no_container_leave_none(program: Program) -> None:
 def test_clean_host_takes_it_away(program: Program) -> None:
     """What runs from it goes on."""
     program.run("true")
-    process = program.host.spawn([program.file, "run", "--rm", "-i", "busybox", "cat"])
-    assert process.stdin
-    eventually(lambda: os.readlink(f"/proc/{process.pid}/exe") == program.view, "a start from the view")
+    process = program.cat()
+    assert os.readlink(f"/proc/{process.pid}/exe") == program.view
     cleaned = program.host.run([sys.executable, "-m", "ch04_images.clean_host"], cwd=REPOSITORY).text
     assert f"removed {program.view}" in cleaned.splitlines()
     assert program.views() == []

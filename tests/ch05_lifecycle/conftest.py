@@ -39,6 +39,14 @@ class Keeper:
         state: dict[str, Any] = self.inspect(container)["state"]
         return state
 
+    def waits_until_it_runs(self, container: str) -> None:
+        """What runs in the foreground may have printed something before its engine has written down that it runs."""
+        eventually(lambda: self.status(container)["status"] == "running", "that it runs")
+
+    def is_empty(self) -> bool:
+        """Whether neither a container nor a name is left; the name goes last."""
+        return self.ids() == [] and os.listdir(self.root / "names") == []
+
     def remove(self, *ids: str) -> None:
         """`rm -f`, while we reap: the orphans of killed engines are our children in tests, and as long as one is a
         zombie, its pid namespace does not end. Elsewhere the machine's init sees to that."""

@@ -25,8 +25,8 @@ def check(keeper: Keeper) -> None:
     assert keeper.raw("ps", "-a").code == 0
     for id in keeper.raw("ps", "-a", "-q").text.split():
         state = keeper.status(id)
-        if state["status"] == "running":
-            assert processes.is_alive(state["pid"])
+        if state["status"] == "running" and not processes.is_alive(state["pid"]):
+            assert keeper.status(id)["status"] == "exited"  # it has ended between the two looks
 
 
 def clean(keeper: Keeper) -> None:
@@ -36,8 +36,7 @@ def clean(keeper: Keeper) -> None:
         keeper.remove(*ids)
     assert keeper.raw("run", "--rm", "busybox", "true").code == 0  # sweeps
     leaks.reap_orphans()
-    eventually(lambda: keeper.ids() == [], "an empty store")
-    assert os.listdir(keeper.root / "names") == []
+    eventually(keeper.is_empty, "an empty store")
 
 
 COMMANDS = {
@@ -119,7 +118,7 @@ def mutilate(keeper: Keeper, seconds: float) -> None:
         )
         running.append(keeper.engine.host.spawn(keeper.engine.command_line(*words)))
         time.sleep(random.random() * 0.05)
-        ours = [pid for pid in processes.descendants(os.getpid()) if is_engine(pid)]
+        ours = [pid for pid in processes.descendants(os.getpid()) if is_engine(pid, keeper.engine.increment)]
         if ours and random.random() < 0.5:
             kill(random.choice(ours))
         leaks.reap_orphans_but([process.pid for process in running])
@@ -131,13 +130,9 @@ def mutilate(keeper: Keeper, seconds: float) -> None:
     clean(keeper)
 
 
-def is_engine(pid: int) -> bool:
+def is_engine(pid: int, increment: str) -> bool:
     """Engine or watcher, as opposed to what runs in a container, and to the host's own process."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return b"ch0" in file.read()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return processes.has_word(pid, f"\0-m\0{increment}\0")
 
 
 def kill(pid: int) -> None:

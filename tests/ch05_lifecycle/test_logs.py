@@ -12,7 +12,7 @@ from ch05_lifecycle import logs
 from tests.ch05_lifecycle.conftest import Keeper
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import finish, read_line
-from tests.support.polling import eventually
+from tests.support.polling import PATIENCE, eventually
 from tests.support.processes import open_files
 
 TIME = rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z "
@@ -56,8 +56,8 @@ class TestCommand:
 
     def test_follow_ends_with_the_container(self, keeper: Keeper) -> None:
         id = keeper.sh("for i in 1 2 3; do echo $i; sleep 0.1; done; printf end; exit 3")
-        assert keeper.raw("logs", "-f", id, timeout=30).out == b"1\n2\n3\nend"
-        assert keeper.raw("logs", "-f", id, timeout=30).out == b"1\n2\n3\nend"  # also afterwards
+        assert keeper.raw("logs", "-f", id).out == b"1\n2\n3\nend"
+        assert keeper.raw("logs", "-f", id).out == b"1\n2\n3\nend"  # also afterwards
 
     def test_follow_shows_lines_as_they_come(self, keeper: Keeper) -> None:
         id = keeper.sh("echo old; read x; echo new", "-i")
@@ -77,7 +77,7 @@ class TestCommand:
         fails(keeper.raw("logs", "nosuch"), ENGINE_FAILED, "nosuch")
         created = keeper.raw("create", "busybox", "true").text
         assert keeper.raw("logs", created).out == b""
-        assert keeper.raw("logs", "-f", created, timeout=20).out == b""
+        assert keeper.raw("logs", "-f", created).out == b""
 
     def test_a_reader_that_leaves(self, keeper: Keeper) -> None:
         id = keeper.sh("seq 1 100000")
@@ -94,7 +94,7 @@ class TestCommand:
     def test_nothing_is_lost_of_what_is_printed_fast(self, keeper: Keeper) -> None:
         """60 MB in short lines, through rotation; what remains is the end, without a gap."""
         id = keeper.sh("yes 0123456789abcdef | head -3000000 | nl | tail -n 3000000; echo the end")
-        assert keeper.raw("wait", id, timeout=120).text == "0"
+        assert keeper.raw("wait", id, timeout=5 * PATIENCE).text == "0"
         lines = keeper.raw("logs", id).out.splitlines()
         assert lines[-1] == b"the end"
         numbers = [int(line.split()[0]) for line in lines[1:-1]]  # the first may be the rest of one
