@@ -27,7 +27,7 @@ import select
 import signal
 import sys
 
-from ch02_namespaces import syscalls
+from ch02_namespaces import explain, syscalls
 from ch02_namespaces.aufs_branches import Branch, check_layout, parse_branches
 from ch02_namespaces.errors import EngineError, report
 from ch02_namespaces.mountinfo import mounts
@@ -159,6 +159,7 @@ def _become(work: Callable[[], None], messages: int) -> NoReturn:
 def _background(branches: list[Branch], target: str, messages: int) -> None:
     """Become the guardian, with nothing of the caller's left but the pipe for messages."""
     os.setsid()
+    explain.end()
     if os.fork():
         return
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

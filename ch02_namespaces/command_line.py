@@ -201,6 +201,7 @@ def number(text: str) -> float:
 
 
 HELP = Flag("-h", "--help", help="show this text")
+EXPLAIN = Flag("--explain", help="tell each stage, part and system call as it happens")
 
 
 def main(commands: Commands, arguments: Sequence[str], program: str = PROGRAM) -> int:
@@ -234,11 +235,15 @@ def dispatch(commands: Commands, arguments: Sequence[str], program: str) -> int:
     command = loaded(commands[name])
     if isinstance(command, Group):
         return dispatch(command.load(), arguments[1:], f"{program} {name}")
-    options = parse([HELP, *command.flags], arguments[1:], command.operands)
+    options = parse([HELP, EXPLAIN, *command.flags], arguments[1:], command.operands)
     if options.help:
         print(usage(f"{program} {name}", command))
         return 0
     check_operands(command.operands, options.operands)
+    if options.explain:
+        from ch02_namespaces import explain
+
+        explain.begin(name, command)
     return command.execute(options)
 
 
@@ -257,7 +262,7 @@ def usage(program: str, command: CliCommand) -> str:
     """What `--help` prints for one command."""
     lines = []
     taken = {name for flag in command.flags for name in flag.names}
-    for flag in [*command.flags, HELP]:
+    for flag in [*command.flags, EXPLAIN, HELP]:
         names = [name for name in flag.names if flag is not HELP or name not in taken]
         spellings = ", ".join(names) + (f" {flag.value}" if flag.value else "")
         lines.append(f"  {spellings:<32} {flag.help}")

@@ -1,7 +1,7 @@
 """The kernel calls of the whole engine, one thin function each, and one hook to watch them.
 
 Every function names its man page. A refused call raises SyscallError with the call, the errno and, where we
-know the usual cause, a hint. Set `observer` to see every call as it is made: `run --explain` does.
+know the usual cause, a hint. Set `observer` to see every call as it is made: --explain does.
 
 Python 3.11 lacks setns, unshare and clone3, so those go through ctypes to the C library.
 """
@@ -97,6 +97,9 @@ RESOLVE_BENEATH = 0x8
 RESOLVE_IN_ROOT = 0x10
 
 LAST_DESCRIPTOR = 0xFFFFFFFF
+
+# sys/signalfd.h
+SFD_NONBLOCK, SFD_CLOEXEC = os.O_NONBLOCK, os.O_CLOEXEC
 
 # linux/nsfs.h
 NS_GET_NSTYPE = 0xB703
@@ -407,8 +410,8 @@ def block_signals(numbers: Iterable[int]) -> list[int]:
 
 def signalfd(numbers: Iterable[int]) -> int:
     """A descriptor from which blocked signals are read, 128 bytes each, the number in the first four: signalfd(2)."""
-    flags = os.O_CLOEXEC | os.O_NONBLOCK
-    return _checked("signalfd", _libc.signalfd(-1, _signal_set(numbers), flags), -1, "set", flags)
+    flags = SFD_CLOEXEC | SFD_NONBLOCK
+    return _checked("signalfd", _libc.signalfd(-1, _signal_set(numbers), flags), -1, "set", ("SFD_", flags))
 
 
 def default_signals() -> None:

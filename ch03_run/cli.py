@@ -47,7 +47,6 @@ RUN_FLAGS = [
     Flag("--cpus", value="N", convert=number, help="processors' worth of time, such as 0.5"),
     Flag("-cpuset", "--cpuset-cpus", value="LIST", help="processors it may run on, such as 0-2,4"),
     Flag("--pids-limit", value="N", convert=whole_number, help="most processes at one time; -1 is unlimited"),
-    Flag("--explain", help="tell each stage, part and system call as it happens"),
 ]
 """The flags of `run`. Those with one dash and a word are the book's spellings."""
 
@@ -112,10 +111,6 @@ def run_in_foreground(
     run: Callable[[Container, Callable[[Container], int]], int] = run,
 ) -> int:
     """Run a container with the user watching; tell them if it ran out of memory. run: the loop, or one around it."""
-    if options.explain:
-        from ch03_run.explain import narrate
-
-        narrate(container)
     code = run(container, foreground.attend)
     if container.out_of_memory:
         limit = format_size(options.memory) if options.memory else "the limit of a group above it"

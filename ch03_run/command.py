@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 
-from ch02_namespaces import syscalls
+from ch02_namespaces import explain, syscalls
 from ch02_namespaces.errors import NOT_EXECUTABLE, NOT_FOUND, EngineError, SyscallError
 
 TYPE_CHECKING = False
@@ -49,6 +49,7 @@ class Command:
         Those that were kept the last time are closed one by one: a filter of system calls, loaded meanwhile, may not
         know close_range(2).
         """
+        kept = (*kept, *explain.kept())
         if self._open is not None:
             for descriptor in self._open.difference(kept):
                 os.close(descriptor)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import marshal
 import os
 
-from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces import explain, namespaces, syscalls
 from ch02_namespaces.errors import ENGINE_FAILED, EngineError
 from ch03_run.command import Command
 
@@ -68,10 +68,14 @@ class Container:
         self.out_of_memory = False
         """Whether the kernel killed one of its processes at the memory limit; known after cleanup."""
         self.on_stage: Callable[[str, Part | None], None] | None = None
-        """Called at each step of the loop, on both sides: `run --explain` listens here."""
+        """Called at each step of the loop, on both sides: --explain listens here."""
         self._prepared: list[Part] = []
         self._go = Pipe()
         self._report = Pipe()
+        if explain.is_on:
+            from ch03_run.narrator import narrate
+
+            narrate(self)
 
     def close_descriptors(self, *kept: int) -> None:
         """Inside: close all descriptors but these and those that lead to exec. For a part after which only few system

@@ -22,7 +22,7 @@ import socket
 import termios
 import time
 
-from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces import explain, namespaces, syscalls
 from ch02_namespaces.errors import EngineError
 from ch03_run.container import Container
 from ch03_run.terminal import Terminal
@@ -177,7 +177,7 @@ def run(
     Raises EngineError if it cannot start or be cleaned up. If the keeper is killed, the exit code is that of a kill,
     and `front.has_keeper` is false.
     """
-    errors = _narrate_keeper() if container.on_stage is not None else -1
+    errors = _narrate_keeper() if explain.is_on else -1
     keep = {front.keepers_line.fileno(), errors}
     in_background(lambda started: _keep(container, front.keepers_line, work, started, errors), keep)
     front.keepers_line.close()
@@ -305,7 +305,8 @@ class Keeper:
         return self._look_after(container) if kind == LEFT else int(code)
 
     def _look_after(self, container: Container) -> int:
-        os.dup2(0, 2)  # nobody listens to the narrator of --explain
+        explain.end()
+        os.dup2(0, 2)  # nobody listens any more
         self._console.listen()
         self._on_left()
         self._line.say(RELEASED)
@@ -334,7 +335,5 @@ def _keep(
 
 def _narrate_keeper() -> int:
     """Tell of the keeper, who then tells the rest: a copy of standard error, for it."""
-    from ch03_run.explain import say
-
-    say("keeper   a process that stays with the container when you leave it by ctrl-p ctrl-q (section 5.1)")
+    explain.tell("keeper   a process that stays with the container when you leave it by ctrl-p ctrl-q (section 5.1)")
     return os.dup(2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ch02_namespaces import explain
 from ch02_namespaces.command_line import CliCommand, Flag, Options
 from ch02_namespaces.errors import EngineError
 from ch03_run.command import Command, environment
@@ -83,7 +84,7 @@ def execute_in(
     if options.detach:
         from ch05_lifecycle.watcher import in_background
 
-        in_background(lambda started: _run_unseen(container, started))
+        in_background(lambda started: _run_unseen(container, started), keep=explain.apart())
         return 0
     return run(container, Foreground(streams).attend)
 

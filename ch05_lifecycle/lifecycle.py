@@ -254,7 +254,7 @@ class Lifecycle:
         """The flags, as a record can keep them; options_of() reads them."""
         kept = {flag.option: getattr(options, flag.option) for flag in self.flags}
         kept["volume"] = [[volume.source, volume.target, volume.read_only] for volume in options.volume]
-        kept["explain"], kept["env_file"] = False, []
+        kept["env_file"] = []
         return kept
 
     def options_of(self, stored: Stored) -> Options:

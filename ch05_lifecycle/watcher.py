@@ -16,7 +16,7 @@ import os
 import select
 import time
 
-from ch02_namespaces import namespaces, syscalls
+from ch02_namespaces import explain, namespaces, syscalls
 from ch02_namespaces.errors import ENGINE_FAILED, EngineError
 from ch03_run.container import Container, create, delete, start
 from ch04_images import containers, state
@@ -50,7 +50,7 @@ def start_in_background(stored: Stored, build: Callable[[Stored], tuple[Containe
 
     build: makes the container and its streams from what the store knows. Raises EngineError if it cannot start.
     """
-    in_background(lambda started: _watch(stored, build, started))
+    in_background(lambda started: _watch(stored, build, started), keep=explain.apart())
 
 
 def _watch(stored: Stored, build: Callable[[Stored], tuple[Container, Logged]], started: Callable[[], None]) -> None:
@@ -92,6 +92,7 @@ def _be_in_background(work: Callable[[Callable[[], None]], None], report: int, k
         nonlocal listening
         listening = False
         os.close(report)
+        explain.end_apart()
 
     try:
         work(started)
@@ -111,6 +112,8 @@ def described(error: BaseException) -> tuple[str, str, str, int]:
 
 def leave_streams(keep: set[int]) -> None:
     """Let go of everything that we were given: whoever waits for the end of its output must not wait for us."""
+    if not keep.issuperset(explain.kept()):
+        explain.end()
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)

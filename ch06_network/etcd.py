@@ -14,6 +14,7 @@ import time
 import urllib.parse
 from typing import Any, TypeVar
 
+from ch02_namespaces import explain
 from ch02_namespaces.errors import EngineError
 
 TYPE_CHECKING = False
@@ -155,6 +156,7 @@ class Etcd:
                 connection.request("POST", f"/v3/{path}", json.dumps(question), {"Content-Type": "application/json"})
                 response = connection.getresponse()
                 assert isinstance(response, Response)
+                explain.tell_call(f"POST {url}/v3/{path}", response.status)
                 return connection, response
             except (OSError, ValueError, http.client.HTTPException) as error:
                 connection.close()

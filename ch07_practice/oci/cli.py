@@ -52,7 +52,6 @@ CREATE_FLAGS = [
     Flag("--pid-file", value="FILE", help="where the pid is written to"),
     Flag("--preserve-fds", value="N", convert=whole_number, help="pass on so many descriptors behind the three"),
     Flag("--no-new-keyring", help="the caller's keys are the container's: a session has none of its own"),
-    Flag("--explain", help="tell each stage, part and system call as it happens"),
 ]
 RUN_FLAGS = [
     *CREATE_FLAGS,
@@ -99,7 +98,6 @@ class Commands:
 
     def _creator(self, options: Options) -> Creator:
         creator = self.creator()
-        creator.explains = options.explain
         creator.preserved = options.preserve_fds or 0
         creator.keeps_keyring = options.no_new_keyring
         return creator

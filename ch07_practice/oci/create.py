@@ -29,8 +29,6 @@ from ch07_practice.oci.state import CREATED, STOPPED, Kept
 class Creator(Runtime):
     """The runtime that also makes containers. A later chapter adds parts to parts_of()."""
 
-    explains = False
-    """Whether each stage, part and system call is told as it happens."""
     preserved = 0
     """How many descriptors of the caller, behind the standard streams, the command gets."""
     keeps_keyring = False
@@ -113,10 +111,6 @@ class Creator(Runtime):
         command = process.PatientCommand(process.command_of(config["process"]), door, ready)
         command.preserved = self.preserved
         container = Container(kept.id, command, parts)
-        if self.explains:
-            from ch03_run.explain import narrate
-
-            narrate(container)
         try:
             create(container)
             assert container.process is not None

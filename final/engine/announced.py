@@ -26,6 +26,7 @@ def announced(command: CliCommand, kind: str, action: str, names: Names) -> CliC
             events.record(kind, action, name, {"name": name})
         return code
 
+    execute.__wrapped__ = command.execute  # type: ignore[attr-defined]  # for --explain
     return CliCommand(command.summary, command.flags, command.operands, execute)
 
 

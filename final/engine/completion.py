@@ -73,7 +73,7 @@ def bash() -> str:
     top = " ".join(words[0] for words, _, _ in known if len(words) == 1)
     cases = [f'        "") found="{top} --help" ;;']
     for words, command, below in known:
-        found = " ".join([*below, *flags_of(command), "--help"])
+        found = " ".join([*below, *flags_of(command), "--explain", "--help"])
         lists = "".join(f" $({LISTS[name]} 2>/dev/null)" for name in LISTS if name in command.operands)
         cases.append(f'        {"/".join(words)}) found="{found}"; found+="{lists}" ;;')
     return BASH.format(paths=" ".join("/".join(words) for words, _, _ in known), cases="\n".join(cases))

@@ -124,7 +124,7 @@ class FullLifecycle(NetworkedLifecycle):
     def kept_of(self, options: Options) -> dict[str, object]:
         """The flags, as a record can keep them."""
         kept: dict[str, object] = {flag.option: getattr(options, flag.option) for flag in self.flags}
-        return {**kept, "explain": False, "env_file": []}
+        return {**kept, "env_file": []}
 
     def options_of(self, stored: Stored) -> Options:
         """The flags with which it was created."""

@@ -14,6 +14,7 @@ import urllib.request
 import urllib3
 import urllib3.exceptions
 
+from ch02_namespaces import explain
 from ch02_namespaces.errors import EngineError
 from final.images.registries import is_loopback
 
@@ -140,7 +141,7 @@ class Transport:
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | IO[bytes] | None) -> Response:
         try:
-            return self._pool(url).request(
+            response = self._pool(url).request(
                 method,
                 url,
                 headers={"User-Agent": AGENT, "Accept-Encoding": "identity", **headers},
@@ -150,6 +151,8 @@ class Transport:
                 redirect=False,
                 retries=False,
             )
+            explain.tell_call(f"{method} {url.partition('?')[0]}", response.status)
+            return response
         except urllib3.exceptions.SSLError as error:
             hint = f"its certificate authority: /etc/docker/certs.d/{self.endpoint.host}/ca.crt"
             raise EngineError(str(self.endpoint), plainly(error), hint) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ from ch02_namespaces import cgroup_v1, cgroup_v2, doctor
 from ch02_namespaces.cgroups import Hierarchy
 from tests.support.engines import fails
 from tests.support.hosts import Host, Result
-from tests.support.polling import eventually
+from tests.support.polling import PATIENCE, eventually
 
 pytestmark = pytest.mark.kernel
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -34,6 +34,14 @@ def test_without_a_command_it_lists_them(host: Host) -> None:
 
 def test_an_unknown_command_is_one_clear_line(host: Host) -> None:
     fails(command(host, "utf"), 125, "'utf': there is no such command")
+
+
+def test_any_command_explains_itself(host: Host) -> None:
+    result = command(host, "uts", "--explain", "echo", "x")
+    first, *calls = result.error.splitlines()
+    assert (result.code, result.out) == (0, b"x\n")
+    assert first == "uts      2.1.2 A host name of its own: ch02_namespaces/cli.py, in_new.execute()"
+    assert any(re.fullmatch(r" +clone3\(CLONE_NEWUTS\) = \d+", line) for line in calls)
 
 
 def test_ls_shows_the_namespaces_of_a_process_and_who_shares_them(host: Host) -> None:
@@ -176,7 +184,7 @@ class TestCgroupCommands:
             assert self.cgroup(host, "freeze", name).code == 0
             assert self.cgroup(host, "thaw", name).code == 0
             assert self.cgroup(host, "kill", name).code == 0
-            assert sleeper.wait(20) == -9
+            assert sleeper.wait(PATIENCE) == -9
         finally:
             self.cgroup(host, "kill", name)
             assert self.cgroup(host, "remove", name).code == 0
@@ -185,19 +193,21 @@ class TestCgroupCommands:
 
     @pytest.mark.vm
     def test_a_frozen_process_does_nothing_until_thawed(self, host: Host, name: str) -> None:
+        counter = host.spawn(["sh", "-c", "while :; do :; done"])
         self.cgroup(host, "create", name)
         try:
-            counter = host.spawn(["sh", "-c", "while :; do echo; done"], stdout=subprocess.PIPE)
-            self.cgroup(host, "add", name, str(counter.pid))
-            assert counter.stdout is not None
-            self.cgroup(host, "freeze", name)
+            assert self.cgroup(host, "add", name, str(counter.pid)).code == 0
+            eventually(lambda: processor_time(counter.pid) > 20, "that it counts")
+            assert self.cgroup(host, "freeze", name).code == 0
             before = processor_time(counter.pid)
             time.sleep(0.2)
             assert processor_time(counter.pid) == before
+            assert self.cgroup(host, "thaw", name).code == 0
+            eventually(lambda: processor_time(counter.pid) > before, "that it goes on")
         finally:
             self.cgroup(host, "kill", name)
-            counter.wait(20)
-            self.cgroup(host, "remove", name)
+            counter.wait(PATIENCE)
+            assert self.cgroup(host, "remove", name).code == 0
 
     @pytest.mark.vm
     def test_a_process_over_its_memory_limit_is_killed_and_told_so(self, host: Host) -> None:
@@ -223,8 +233,9 @@ def limit(directories: list[str], *files: str) -> str:
     return found[0].read_text().strip()
 
 
-def processor_time(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+def processor_time(pid: int) -> int:
+    """In hundredths of a second, for itself and in the kernel."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
 
 
 class TestDoctor:

@@ -9,6 +9,7 @@ import pytest
 
 from ch02_namespaces.cgroups import hierarchies
 from tests.support.engines import Engine
+from tests.support.hosts import REPOSITORY
 
 pytestmark = pytest.mark.kernel
 
@@ -32,8 +33,15 @@ def test_must_show_command(engine: Engine) -> None:
     assert len(lines) > 2
 
 
+def test_the_function_to_read_comes_first(engine: Engine) -> None:
+    first = told(engine)[0]
+    found = re.fullmatch(r"run      Run a command in a new container: (\S+), (\w+\.)?(\w+)\(\)", first)
+    assert found, first
+    assert f"def {found[3]}(" in (REPOSITORY / found[1]).read_text()
+
+
 def test_stages_come_in_order(engine: Engine) -> None:
-    stages = [line.split()[0] for line in told(engine) if not line.startswith(" ")]
+    stages = [line.split()[0] for line in told(engine)[1:] if not line.startswith(" ")]
     order = ["prepare", "spawn", "attach", "enter", "exec", "cleanup"]
     assert [order.index(stage) for stage in stages] == sorted(order.index(stage) for stage in stages)
     assert {"prepare", "spawn", "enter", "exec", "cleanup"} <= set(stages)

@@ -127,6 +127,21 @@ def test_login_pull_push_logout(trusting: Store, tls_registry: RealRegistry, ima
     assert trusting("logout", host).text == f"Not logged in to {host}"
 
 
+def test_requests_are_explained_without_what_is_secret(trusting: Store, tls_registry: RealRegistry, image: str) -> None:
+    host = tls_registry.host
+    trusting("tag", image, f"{host}/told:1")
+    login = trusting("login", "--explain", "-u", "alice", "--password-stdin", host, input=b"secret\n").error
+    push = trusting("push", "--explain", f"{host}/told:1").error
+    trusting("rmi", f"{host}/told:1", image)
+    pull = trusting("pull", "--explain", f"{host}/told:1").error
+    assert f"GET https://{host}/v2/ = 200" in login
+    assert f"PUT https://{host}/v2/told/manifests/1 = 201" in push
+    assert f"GET https://{host}/v2/told/manifests/1 = 401" in pull  # it asks who we are
+    assert f"GET https://{host}/v2/told/manifests/1 = 200" in pull
+    for told in (login, push, pull):
+        assert "secret" not in told and "YWxpY2U6c2VjcmV0" not in told
+
+
 HELPER = """#!/bin/sh
 read input
 echo "$1 $input" >> "$HOME/asked"
