@@ -143,9 +143,8 @@ def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
 
 
 def is_frozen(directory: str) -> bool:
-    """Whether freeze() has stopped the processes of a group, or is about to; not if there is no such group."""
-    path = f"{directory}/freezer.state"
-    return os.path.exists(path) and syscalls.read_file(path) != "THAWED"
+    """Whether freeze() has stopped the processes of a group, or is about to. Raises SyscallError."""
+    return syscalls.read_file(f"{directory}/freezer.state") != "THAWED"
 
 
 def kill(directory: str) -> None:

@@ -134,9 +134,8 @@ def freeze(directory: str, frozen: bool, timeout: float = 10.0) -> None:
 
 
 def is_frozen(directory: str) -> bool:
-    """Whether freeze() has stopped the processes of a group; not if there is no such group."""
-    path = f"{directory}/cgroup.events"
-    return os.path.exists(path) and bool(_fields(path).get("frozen"))
+    """Whether freeze() has stopped the processes of a group. Raises SyscallError."""
+    return bool(_fields(f"{directory}/cgroup.events").get("frozen"))
 
 
 def kill(directory: str) -> None:

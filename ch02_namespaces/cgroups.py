@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PARENT = "mydocker"
 V2_NAMES = {"blkio": "io"}
 PATIENCE = 5.0  # seconds for killed processes to be gone
+GONE = (errno.ENOENT, errno.ENODEV)
+"""What files of a group answer that somebody has just removed: the second one if it was open already."""
 
 
 class Hierarchy:
@@ -237,7 +239,12 @@ class Cgroup:
     def is_frozen(self) -> bool:
         """Whether every process of the group stands still; not if there is no such group."""
         hierarchy = self._with_freezer()
-        return hierarchy is not None and bool(hierarchy.version.is_frozen(self._in(hierarchy)))
+        try:
+            return hierarchy is not None and bool(hierarchy.version.is_frozen(self._in(hierarchy)))
+        except SyscallError as error:
+            if error.errno not in GONE:
+                raise
+            return False
 
     def kill(self) -> None:
         """SIGKILL every process of the group; with a freezer, or version 2, none can escape by forking."""

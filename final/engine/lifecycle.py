@@ -51,6 +51,7 @@ from final.engine.image_user import ImageUser
 from final.engine.name_files import NameFiles
 from final.engine.options import SIGNAL
 from final.engine.part_list import insert_after, insert_before, one_of, replace
+from final.engine.pausing import require_awake
 from final.engine.wanted_mounts import mounts_of
 from final.runtime.capabilities import Credentials
 from final.runtime.runtime import FullRuntime
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ch02_namespaces.command_line import Flag
+    from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
     from ch05_lifecycle.store import Stored
     from ch05_lifecycle.streams import LoggedConsole, LoggedStreams
@@ -214,6 +216,16 @@ class FullLifecycle(NetworkedLifecycle):
             raise
         store.tell(stored, "create")
         return stored, held
+
+    def _create_record(self, id: str, options: Options, temporary: bool) -> tuple[ContainerRecord, int]:
+        """The record on disk, with volumes that nobody removes meanwhile."""
+        with volumes.choosing():
+            return super()._create_record(id, options, temporary)
+
+    def _see_to_it_that_it_runs(self, stored: Stored) -> None:
+        """Start it. Raises EngineError for one that is paused: it runs, but it would not go on."""
+        require_awake(stored)
+        super()._see_to_it_that_it_runs(stored)
 
     def _create_apart(self, options: Options, temporary: bool) -> tuple[Stored, int]:
         """Nobody else chooses users meanwhile, if it is to have its own."""

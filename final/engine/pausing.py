@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from ch02_namespaces.cgroups import GONE
 from ch02_namespaces.command_line import CliCommand, Options
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch04_images import state
 from ch05_lifecycle import store
 from ch05_lifecycle.process import open_process
@@ -36,7 +37,12 @@ def _freeze(options: Options, frozen: bool) -> int:
         group = store.group_of(stored)
         if group.is_frozen() == frozen:
             raise EngineError(f"container {text!r}", "it is paused already" if frozen else "it is not paused")
-        group.freeze(frozen)
+        try:
+            group.freeze(frozen)
+        except SyscallError as error:
+            if error.errno not in GONE:
+                raise
+            raise EngineError(f"container {text!r}", "it has just ended") from None
         store.tell(stored, "pause" if frozen else "unpause")
         print(text)
 

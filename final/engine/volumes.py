@@ -2,6 +2,7 @@
 
     volumes/NAME/volume.json   when it was made, and its labels
                  _data         what containers see
+            .choices           a lock: see choosing()
 
 One that nobody gave a name has 64 hexadecimal digits, and goes with its container (`rm -v`, --rm).
 """
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ch05_lifecycle.store import Stored
 
 RECORD, DATA = "volume.json", "_data"
+CHOICES = ("volumes", ".choices")
 
 
 class NamedVolume:
@@ -77,6 +79,11 @@ def create(name: str = "", labels: Mapping[str, str] | None = None) -> NamedVolu
     return find(name)
 
 
+def choosing() -> locked:
+    """Meanwhile no volume is removed: whoever chooses some for a container does so until its record names them."""
+    return locked(state.make_place(*CHOICES), fcntl.LOCK_SH)
+
+
 def find(name: str) -> NamedVolume:
     """The volume of this name. Raises EngineError when there is none."""
     path = state.place("volumes", check_name(name), RECORD)
@@ -108,7 +115,7 @@ def of(stored: Stored) -> list[str]:
 
 def remove(name: str, force: bool = False) -> None:
     """Remove a volume with its files. force: that there is none is no error. Raises EngineError if it is in use."""
-    with locked(state.make_place("volumes"), fcntl.LOCK_EX):
+    with locked(state.make_place(*CHOICES), fcntl.LOCK_EX), locked(state.make_place("volumes"), fcntl.LOCK_EX):
         if force and not os.path.exists(state.place("volumes", check_name(name), RECORD)):
             return
         find(name)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from final.engine import volumes
 from tests.final.engine.conftest import Box
-from tests.support.engines import ENGINE_FAILED, fails
+from tests.support.engines import ENGINE_FAILED, fails, state_root
+from tests.support.hosts import finish
+from tests.support.polling import eventually
 
 pytestmark = pytest.mark.kernel
 
@@ -192,6 +195,23 @@ def test_volumes(box: Box) -> None:
     assert box("volume", "rm", "-f", "one") == "one"
     for words in (["create", "a/b"], ["create", "-d", "nfs"], ["inspect", "nosuch"], ["ls", "-f", "x=y"], ["rm", ".."]):
         fails(box.raw("volume", *words), ENGINE_FAILED)
+
+
+def test_no_volume_is_removed_while_some_are_chosen(box: Box) -> None:
+    """Between the choice and the container's record, nobody can see that it is wanted."""
+    box("volume", "create", "one")
+    with state_root(box.root), volumes.choosing():
+        removal = box.engine.host.spawn(box.engine.command_line("volume", "rm", "one"))
+        eventually(lambda: is_waiting_for_a_lock(removal.pid), "it to wait")
+        assert box("volume", "ls", "-q") == "one"
+    assert finish(removal).code == 0
+    assert box("volume", "ls", "-q") == ""
+
+
+def is_waiting_for_a_lock(pid: int) -> bool:
+    """proc_locks(5): a lock that somebody waits for has an arrow before its kind."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any(words[1] == "->" and words[5] == str(pid) for words in lines)
 
 
 def test_volumes_without_a_name_go_with_their_container(box: Box) -> None:
