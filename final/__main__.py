@@ -11,8 +11,7 @@ if posix.geteuid():
     begin_as_root()
 seal("run", "start", "restart", "exec", "build")
 
-gc.disable()  # looking for garbage among what modules have just made takes a millisecond
+gc.set_threshold(100_000)  # fewer objects make a command: to look for garbage among them takes a millisecond
 from final.cli import entry_point  # noqa: E402
 
-gc.enable()
 entry_point()
