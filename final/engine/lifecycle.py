@@ -1,10 +1,4 @@
-"""`create`, `run`, `start` and `restart` of the full engine: a bundle for each container, and the runtime's parts.
-
-image and flags ──► document ──► parts of final.runtime
-                                 + the union of the layers    (chapter 4), before the runtime looks at the root
-                                 + the network                (chapter 6), when the process has its namespaces
-                                 + the names of its users     (chapter 4), when the image's files are its own
-"""
+"""`create`, `run`, `start` and `restart` of the full engine. What a container then consists of: composition.py."""
 
 from __future__ import annotations
 
@@ -16,27 +10,15 @@ from ch02_namespaces.command_line import CliCommand, Options
 from ch02_namespaces.errors import EngineError
 from ch02_namespaces.locks import locked
 from ch03_run.command import Command, environment
-from ch03_run.container import Container, Part
-from ch03_run.isolation import DieWithEngine, Hostname, MountNamespace
+from ch03_run.isolation import Hostname
 from ch04_images import images, state
 from ch04_images.cli import environment_of, gives_home
 from ch04_images.user import WorkingDirectory
-from ch04_images.volumes import Sources
 from ch05_lifecycle import store
 from ch05_lifecycle.init import INIT, INIT_INSIDE, check_init
-from ch05_lifecycle.lifecycle import KeptDirectory
-from ch06_network import wishes
-from ch06_network.lifecycle import NetworkedLifecycle, network_parts
-from ch06_network.plug import NetworkFiles
-from ch07_practice.oci import bundle as bundles
-from ch07_practice.oci.document import Node
-from ch07_practice.oci.namespaces import Namespaces
-from ch07_practice.oci.process import Findable
-from ch07_practice.oci.root import BindRoot
-from ch07_practice.oci.state import Kept
+from ch06_network.lifecycle import NetworkedLifecycle
 from final.engine import (
-    defaults,
-    document,
+    composition,
     health_check,
     limits,
     mounts,
@@ -47,20 +29,16 @@ from final.engine import (
     volumes,
 )
 from final.engine.id_file import forget_id, write_id
-from final.engine.image_user import ImageUser
-from final.engine.name_files import NameFiles
 from final.engine.options import SIGNAL
-from final.engine.part_list import insert_after, insert_before, one_of, replace
 from final.engine.pausing import require_awake
 from final.engine.wanted_mounts import mounts_of
-from final.runtime.capabilities import Credentials
-from final.runtime.runtime import FullRuntime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ch02_namespaces.command_line import Flag
+    from ch03_run.container import Container, Part
     from ch04_images.containers import ContainerRecord
     from ch04_images.images import Image
     from ch05_lifecycle.store import Stored
@@ -242,25 +220,8 @@ class FullLifecycle(NetworkedLifecycle):
         return self.container_of(stored, streams), streams
 
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
-        """What the container consists of, in order: the runtime's parts, and the chapters' between them."""
-        config, users = document.document_of(stored, options), user_ranges.of(stored)
-        if users is not None:
-            config = users.document(config)
-        bundle = bundles.Bundle(stored.record.path(), Node(config, ""))
-        bundles.check(bundle.config)
-        state.write_record(stored.record.path(bundles.CONFIG), config, durable=False)
-        namespaces = Namespaces(bundle.config["linux"]["namespaces"])
-        parts = FullRuntime().parts_of(bundle, Kept(state.make_place(defaults.RUNTIME), stored.id), namespaces, streams)
-        directory = KeptDirectory(stored)
-        bound = [mount["source"] for mount in stored.settings["mounts"] if mount["type"] == mounts.BIND]
-        union: list[Part] = [directory, Sources(bound), MountNamespace(), special_parts.union(stored, directory)]
-        described = bundle.config["process"]
-        special_parts.find_sub_paths(stored, parts, bundle, namespaces)
-        insert_before(parts, BindRoot, union)
-        insert_after(parts, Namespaces, network_of(stored, options))
-        replace(parts, Credentials, user_of(stored, options, described))
-        parts.remove(one_of(parts, Findable))  # here, create and start are one: what is not found is told by the start
-        return [*parts, *special_parts.monitor(stored), DieWithEngine()]
+        """What the container consists of, in order."""
+        return composition.parts_of(stored, options, streams)
 
 
 def extended(known: CliCommand, more: Sequence[Flag]) -> CliCommand:
@@ -271,21 +232,3 @@ def extended(known: CliCommand, more: Sequence[Flag]) -> CliCommand:
 def labels_of(options: Options) -> dict[str, str]:
     """Those of the user; the words of the command line count before those of files."""
     return dict([*(pair for pairs in options.label_file for pair in pairs), *options.label])
-
-
-def network_of(stored: Stored, options: Options) -> list[Part]:
-    """The parts of chapter 6; the new namespace itself is in the document."""
-    parts = [part for part in network_parts(stored, options) if not part.clone_flags]
-    is_host = wishes.mode_of(stored)[0] == "host"
-    parts = [NameFiles(stored, options, is_host) if isinstance(part, NetworkFiles) else part for part in parts]
-    if not syscalls.in_user_namespace():
-        return parts
-    from final.engine.rootless_network import rootless
-
-    return rootless(parts, stored)
-
-
-def user_of(stored: Stored, options: Options, described: Node) -> ImageUser:
-    """Who the command is."""
-    settings = stored.settings
-    return ImageUser(described, settings["user"] or "0", options.group_add, settings.get("sets_home", True))
