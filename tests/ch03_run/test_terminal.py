@@ -363,9 +363,8 @@ def test_input_sent_to_the_background_leaves_the_keys_to_the_shell(engine: Engin
     bash.expect(b"outside> ")
     for number in range(5):
         bash.type(b"echo $((%d+1000))\r" % number)
-        bash.expect(b"%d\r\n" % (number + 1000), 10)
-    bash.type(b"kill -9 %1\r")
-    bash.type(b"sleep 0.5\r")
+        bash.expect(b"%d\r\n" % (number + 1000))
+    bash.type(b"kill -9 %1; while kill -0 %1 2> /dev/null; do sleep 0.02; done\r")  # it tells of the end at a prompt
     bash.expect(b"Killed")
     log_out(bash)
     engine.run(["true"])
@@ -379,7 +378,7 @@ def test_stopped_background_job_can_be_ended(engine: Engine, bash: Terminal) -> 
     eventually(lambda: processes.is_stopped(job), "a stopped job")
     bash.type(b"kill %1\r")
     bash.expect(b"outside> ")
-    assert becomes(lambda: not processes.is_alive(job), 5)
+    eventually(lambda: not processes.is_alive(job), "its end")
     log_out(bash)
 
 

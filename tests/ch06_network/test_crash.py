@@ -201,7 +201,8 @@ def test_short_lives_at_the_same_time(keeper: NetKeeper) -> None:
     keeper.network("small", "--subnet", "10.1.0.0/29")
     words = keeper.engine.command_line("run", "--rm", "--net", "small", "busybox", "hostname", "-i")
     lines = [" ".join(map(str, words))] * 25
-    result = keeper.engine.host.run(["xargs", "-P", "4", "-I", "L", "sh", "-c", "L"], input="\n".join(lines).encode())
+    xargs = ["xargs", "-P", "4", "-I", "L", "sh", "-c", "L"]
+    result = keeper.engine.host.run(xargs, input="\n".join(lines).encode(), timeout=300)
     assert (result.code, result.error) == (0, "")
     assert set(result.text.split()) == {f"10.1.0.{number}" for number in range(2, 7)}
 

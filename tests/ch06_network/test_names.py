@@ -107,7 +107,7 @@ def test_the_hosts_file_is_never_seen_half_written(keeper: NetKeeper) -> None:
     engine = " ".join(map(str, keeper.engine.command_line()))
     flags = " ".join(aliases)
     one = f"{engine} run --rm {flags} busybox sleep 0.N"
-    result = keeper.engine.host.run(["sh", "-c", f"seq 30 | xargs -P 6 -I N {one}"])
+    result = keeper.engine.host.run(["sh", "-c", f"seq 30 | xargs -P 6 -I N {one}"], timeout=300)
     assert (result.code, result.error) == (0, "")
     assert keeper.raw("logs", "reader").text == ""
     assert len(keeper.inside("reader", "grep ^10 /etc/hosts").splitlines()) == 2

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import Host, finish
-from tests.support.networks import SLEEPS, NetKeeper, cannot_fetch
+from tests.support.networks import SLEEPS, NetKeeper, cannot_fetch, fetch
 
 pytestmark = pytest.mark.kernel
 
@@ -387,4 +387,4 @@ def test_an_internal_network(keeper: NetKeeper, client: Host) -> None:
     fails(keeper.raw("run", "--net", "in", "-p", "8081:80", "busybox", "true"), ENGINE_FAILED, "-p", "internal")
     keeper.serve("both", "--net", "in", "--net", "bridge", "-p", "8081:80")
     assert "default via 10.78.0.1 dev eth1" in routes(keeper, "both")
-    assert client.run(["timeout", "5", "busybox", "wget", "-qO-", "http://192.0.2.1:8081/"]).text == "both"
+    assert fetch(client, "http://192.0.2.1:8081/").text == "both"

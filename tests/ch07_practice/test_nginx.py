@@ -25,7 +25,7 @@ SLOW_CLIENT = f"""
 import hashlib, socket, sys
 connection = socket.socket()
 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, {PIECE})
-connection.settimeout(20)
+connection.settimeout(60)
 connection.connect(("{ADDRESS}", 8080))
 connection.sendall(b"GET /large HTTP/1.0\\r\\n\\r\\n")
 received = b""
@@ -62,14 +62,18 @@ def log(web: NetKeeper) -> str:
     return web.raw("logs", "web").error
 
 
+def last_request(web: NetKeeper) -> str:
+    """The last line of the access log; the error log is the other stream."""
+    return web.raw("logs", "web").out.decode().splitlines()[-1]
+
+
 def test_the_page_of_a_committed_image(web: NetKeeper, client: Host) -> None:
     serve(web)
     assert fetch(client, f"http://{ADDRESS}:8080/").text == "my page"
-    assert web.inside("web", "id -u; grep -c nginx /proc/[0-9]*/comm | grep -c :1").split() == ["33", "3"]
-    line = (
-        web.raw("logs", "web").out.decode().splitlines()[-1]
-    )  # the access log alone: the error log is the other stream
-    assert line.startswith("192.0.2.2 - - [") and '"GET / HTTP/1.1" 200 8 ' in line
+    count = "id -u; grep -c nginx /proc/[0-9]*/comm | grep -c :1"
+    eventually(lambda: web.inside("web", count).split() == ["33", "3"], "all its processes")
+    eventually(lambda: "192.0.2.2" in last_request(web), "the line of what has been answered")
+    assert last_request(web).startswith("192.0.2.2 - - [") and '"GET / HTTP/1.1" 200 8 ' in last_request(web)
     assert web.raw("stop", "web").code == 0
     assert web.status("web")["exit_code"] == 0
     assert cannot_fetch(client, f"http://{ADDRESS}:8080/")

@@ -400,7 +400,7 @@ MOMENTS = ("prestart", "createRuntime", "createContainer", "startContainer", "po
 
 
 def hook(log: Path, moment: str) -> dict[str, Any]:
-    script = f"(printf '{moment} '; cat; echo) >> {log}"
+    script = f"said=$(cat); printf '%s %s\\n' {moment} \"$said\" >> {log}"  # at once: others write there, too
     return {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"]}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.vm.architecture import Architecture
 from tests.vm.rootfs import CACHE, REPOSITORY, RootFileSystem
 
-PROBE_SECONDS = 10
+PROBE_SECONDS = 30  # on a busy machine; a boot takes one or two
 MEMORY = "2G"
 PROCESSORS = 2
 KVM = ["-accel", "kvm", "-cpu", "host"]

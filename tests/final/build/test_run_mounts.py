@@ -231,7 +231,7 @@ def test_a_secret_is_in_no_file_while_it_is_used(builder: Builder, tmp_path: Pat
     process = builder.host.spawn(builder.engine.command_line(*words))
     while read_line(process) != b"ready\n":
         assert process.poll() is None
-    (id,) = builder.do("ps", "-q").split()
+    (id,) = eventually(lambda: builder.do("ps", "-q").split(), "that it is written down")
     assert files_with(builder.host.root, "sleep 1000") and files_with(builder.host.root, SECRET) == []
     assert (
         SECRET not in builder.do("inspect", id)
@@ -274,6 +274,8 @@ def test_secrets_that_are_not_there(builder: Builder, tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------- ssh
 
+CANNOT_CONNECT = 2  # ssh-add(1)
+
 
 class Agent:
     """A real ssh-agent, with one key."""
@@ -281,15 +283,24 @@ class Agent:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "agent"
         self._process = subprocess.Popen(["ssh-agent", "-D", "-a", self.socket], stdout=subprocess.DEVNULL)
-        eventually(self.socket.exists, "the agent's socket")
+        eventually(self._answers, "an answer of the agent")
         key = directory / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "of the test", "-f", key], check=True)
         self.do("-q", str(key))
 
+    def _answers(self) -> bool:
+        """Its socket is there before it listens."""
+        return self._ssh_add("-l").returncode != CANNOT_CONNECT
+
     def do(self, *words: str) -> str:
         """ssh-add; what it prints."""
+        ended = self._ssh_add(*words)
+        ended.check_returncode()
+        return ended.stdout
+
+    def _ssh_add(self, *words: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "SSH_AUTH_SOCK": str(self.socket)}
-        return subprocess.run(["ssh-add", *words], env=environment, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(["ssh-add", *words], env=environment, check=False, capture_output=True, text=True)
 
     def end(self) -> None:
         """May be called twice."""

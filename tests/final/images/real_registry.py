@@ -17,7 +17,7 @@ from tests.support.polling import PATIENCE, eventually
 PROGRAM = shutil.which("docker-registry")
 # bcrypt of `secret`, as htpasswd -B makes it, at its lowest cost
 HTPASSWD = "alice:$2b$04$E7hSWcqb58B6rRW9uPiPaOWhp9RxX6S/nl9.65CBnBbCGgUk4NCpC\n"
-LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)\D")
 
 
 class RealRegistry:

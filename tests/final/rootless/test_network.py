@@ -52,7 +52,7 @@ def test_a_way_out(user: User) -> None:
     assert lines[:2] == ["eth0", "lo"]
     assert lines[2].startswith("default via ")
     assert lines[3] == "1"
-    assert not pastas()
+    eventually(lambda: not pastas(), "pasta's end")
 
 
 def test_it_knows_itself_by_name(user: User) -> None:
@@ -65,7 +65,7 @@ def test_published_ports(user: User) -> None:
     assert user("run", "-d", "--name", "c", *ports, "busybox", "sh", "-c", SERVE).code == 0
     free = user("port", "c").text.splitlines()[-1].rpartition(":")[2]
     for port in ("8080", "8081", free):
-        eventually(partial(answers, user, port), f"an answer at {port}", 10)
+        eventually(partial(answers, user, port), f"an answer at {port}")
     assert user("port", "c", "80").text.splitlines() == ["0.0.0.0:8080", "127.0.0.1:8081", f"0.0.0.0:{free}"]
     assert "0.0.0.0:8080->80/tcp" in user("ps", "--format", "{{.Ports}}").text
     known = json.loads(user("inspect", "-f", "{{json .NetworkSettings.Ports}}", "c").text)
@@ -73,7 +73,7 @@ def test_published_ports(user: User) -> None:
     assert known == {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
     fails(user.run("-p", "8080:80", "busybox", "true"), ENGINE_FAILED, "8080", "in use")
     assert user("rm", "-f", "c").code == 0
-    assert not pastas()
+    eventually(lambda: not pastas(), "pasta's end")
     assert user.run("-p", "8080:80", "busybox", "true").code == 0
 
 
@@ -90,16 +90,16 @@ def test_the_hosts_loopback_is_out_of_reach(user: User) -> None:
     (user.home / "page").write_text("of the host")
     user.host.spawn(["busybox", "httpd", "-f", "-p", "127.0.0.1:7000", "-h", str(user.home)])
     page = "http://127.0.0.1:7000/page"
-    eventually(lambda: fetch(user.host, page).out == b"of the host", "the server", 10)
+    eventually(lambda: fetch(user.host, page).out == b"of the host", "the server")
     assert "refused" in user.run("busybox", "wget", "-qO-", page).error
 
 
 def test_killed_watcher_takes_pasta_along(user: User) -> None:
     assert user("run", "-d", "--name", "c", "-p", "8080:80", "busybox", "sleep", "1000").code == 0
-    (pasta,) = pastas()
+    (pasta,) = eventually(lambda: found if len(found := pastas()) == 1 else [], "one pasta")
     pid = pid_of(user, "c")
     os.kill(int(processes.status(pid, "PPid")), signal.SIGKILL)
-    eventually(lambda: not processes.is_alive(pasta), "pasta's end", 10)
+    eventually(lambda: not processes.is_alive(pasta), "pasta's end")
     assert user("start", "c").code == 0
     assert user("rm", "-f", "c").code == 0
 
@@ -122,7 +122,7 @@ def test_that_of_another_container(user: User) -> None:
     def heard() -> bytes:
         return user.run("--net", "container:c", "busybox", "nc", "127.0.0.1", "80").out
 
-    eventually(lambda: heard() == b"hello\n", "an answer", 10)
+    eventually(lambda: heard() == b"hello\n", "an answer")
     assert user("rm", "-f", "c").code == 0
 
 
