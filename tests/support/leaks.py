@@ -45,7 +45,7 @@ def reap_orphans_but(others: list[int]) -> None:
 
 def snapshot_of_process() -> Snapshot:
     """What a test that needs nothing of the machine could leave behind: others may be at work there meanwhile."""
-    ours = {processes.described(pid) for pid in processes.descendants(os.getpid())}
+    ours = set(map(str, processes.descendants(os.getpid())))
     return {"mount": _mounts(), "process": ours, "descriptor": _descriptors()}
 
 
@@ -73,7 +73,13 @@ def new_since(before: Snapshot, look: Callable[[], Snapshot] = snapshot) -> list
         return not found
 
     becomes(nothing_stays, ASYNCHRONOUS)
-    return sorted(found)
+    return sorted(map(_told, found))
+
+
+def _told(item: str) -> str:
+    """With the command line of a process, which may have been another one when it was seen first."""
+    kind, _, what = item.partition(": ")
+    return f"{kind}: {processes.described(int(what))}" if kind == "process" else item
 
 
 def _difference(before: Snapshot, look: Callable[[], Snapshot]) -> set[str]:
@@ -85,8 +91,7 @@ def _difference(before: Snapshot, look: Callable[[], Snapshot]) -> set[str]:
 def clean_up(before: Snapshot) -> None:
     """Kill the processes and remove the cgroups that a failed test left: the next test starts on a quiet machine."""
     ours = set(processes.descendants(os.getpid()))
-    for item in _processes() - before["process"]:
-        pid = int(item.split()[0])
+    for pid in map(int, _processes() - before["process"]):
         if pid in ours:
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, signal.SIGKILL)
@@ -150,7 +155,7 @@ def _files(directory: str) -> set[str]:
 
 
 def _processes() -> set[str]:
-    return {processes.described(pid) for pid in {*processes.descendants(os.getpid()), *_cgroup_members()}}
+    return {str(pid) for pid in (*processes.descendants(os.getpid()), *_cgroup_members())}
 
 
 def _cgroup_members() -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -115,16 +116,21 @@ def test_what_a_look_prints_is_kept_up_to_a_length(box: Box) -> None:
 def test_a_look_that_takes_too_long_is_killed_with_all_that_it_has_started(box: Box) -> None:
     starts = "echo begun; sleep 1001 & (setsid sleep 1001 &); exec sleep 1001"
     box.start(SLEEPS, "--net", "none", "--name", "box", "--health-cmd", starts, *OFTEN, "--health-timeout", "200ms")
-    found = becomes(box, "box", "unhealthy")
+    becomes(box, "box", "unhealthy")
+    found = until(box, "box", lambda known: any("begun" in one["Output"] for one in known["Log"]), "one that began")
     for one in found["Log"]:
         assert one["ExitCode"] == -1
         assert one["Output"] in (
             "Health check exceeded timeout (200ms): begun\n",
             "Health check exceeded timeout (200ms)",
         )
-    assert any("begun" in one["Output"] for one in found["Log"])
-    processes_of = box.raw("exec", "box", "ps", "-o", "args").text.splitlines()
-    assert len([line for line in processes_of if line.startswith("sleep 1001")]) <= 3  # those of one look
+
+    def are_of_one_look() -> bool:
+        """A list of processes may have those of two, of which one is just being killed."""
+        lines = box.raw("exec", "box", "ps", "-o", "args").text.splitlines()
+        return len([line for line in lines if line.startswith("sleep 1001")]) <= 3
+
+    eventually(are_of_one_look, "the end of all that earlier looks have started")
 
 
 def test_what_a_look_leaves_behind_goes_on(box: Box) -> None:
@@ -140,8 +146,8 @@ def test_what_a_look_leaves_behind_goes_on(box: Box) -> None:
         *OFTEN,
     )
     becomes(box, "box", "healthy")
-    processes_of = box.raw("exec", "box", "ps", "-o", "args").text.splitlines()
-    assert processes_of.count("sleep 1002") == 1
+    list_all = ("exec", "box", "ps", "-o", "args")
+    eventually(lambda: box.raw(*list_all).text.splitlines().count("sleep 1002") == 1, "what the first has started")
 
 
 def test_a_command_that_is_not_there(box: Box) -> None:
@@ -279,14 +285,15 @@ def test_a_restart_policy_begins_anew(box: Box) -> None:
 
 def test_nobody_looks_at_a_paused_one(box: Box) -> None:
     slow = "sleep 0.1"  # a look is likely under way when it is paused
-    box.start(SLEEPS, "--name", "box", "--health-cmd", slow, *OFTEN, "--health-retries", "1", "--health-timeout", "1s")
+    box.start(SLEEPS, "--name", "box", "--health-cmd", slow, *OFTEN, "--health-retries", "1", "--health-timeout", "3s")
     box.start(SLEEPS, "--net", "none", "--name", "clock", "--health-cmd", slow, *OFTEN)
     becomes(box, "box", "healthy")
     box.raw("pause", "box")
     assert listed(box, "--filter", "name=box").endswith(" (Paused)")
     before = health(box, "box")["Log"]
-    tick = result(box, "clock")
+    tick, end = result(box, "clock"), time.monotonic() + 3.5  # after that, a look would have taken too long
     eventually(lambda: tick not in health(box, "clock")["Log"], "five more looks at another one")
+    eventually(lambda: time.monotonic() > end, "an end")
     assert health(box, "box")["Log"] == before
     box.raw("unpause", "box")
     eventually(lambda: before[-1] not in health(box, "box")["Log"], "it is looked at again")
@@ -312,8 +319,11 @@ def test_the_end_of_the_container_ends_a_look(box: Box, mode: list[str]) -> None
     box.raw("kill", "box")
     box.raw("wait", "box")
     assert health(box, "box")["Log"] == []
-    told = [processes.described(pid) for pid in processes.all_pids()]
-    assert not [line for line in told if "sleep 1003" in line]
+
+    def is_there() -> bool:
+        return any("sleep 1003" in processes.described(pid) for pid in processes.all_pids())
+
+    eventually(lambda: not is_there(), "the end of its processes")
 
 
 @pytest.mark.parametrize("which", ["watcher", "monitor"])
