@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import errorcode
+from errno import ENOSPC, errorcode
 
 ENGINE_FAILED = 125
 NOT_EXECUTABLE = 126
@@ -59,6 +59,17 @@ def warn(text: str) -> None:
         return
 
 
+def _told(error: BaseException) -> str:
+    """An error that nobody has expected is told by what Python knows of it."""
+    if not isinstance(error, EngineError | OSError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, EngineError) or not error.errno:
+        return str(error)
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    hint = " (the disk is full)" if error.errno == ENOSPC else ""
+    return ": ".join([*names, f"{error.strerror} [{errorcode.get(error.errno, error.errno)}]{hint}"])
+
+
 def report(error: BaseException) -> int:
     """Print an error as the user shall see it, one line on standard error; return the exit code."""
     if os.environ.get("MYDOCKER_DEBUG"):
@@ -67,10 +78,9 @@ def report(error: BaseException) -> int:
         return 130
     if isinstance(error, BrokenPipeError):  # our reader has left, as in `... | head -1`
         return 141
-    line = str(error) if isinstance(error, EngineError | OSError) else f"{type(error).__name__}: {error}"
     code = error.exit_code if isinstance(error, EngineError) else ENGINE_FAILED
     try:
-        os.write(2, os.fsencode(f"mydocker: {one_line(line)}\n"))
+        os.write(2, os.fsencode(f"mydocker: {one_line(_told(error))}\n"))
     except OSError:  # a full disk, a closed stream: the exit code must say it all
         return code
     return code
