@@ -1,26 +1,23 @@
 """What it costs to build an image: five layers, 2,000 files copied; nothing known before, and all in the cache.
 
-Beside podman build. Whole processes; RUN has no network, so that what is measured is building.
+Beside podman and docker. Whole processes; RUN has no network, so that what is measured is building.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from unittest import mock
 
-from ch03_run.launcher import write_launcher
-from ch04_images import busybox, images
+from tests.bench.engine import engines_of_a_host
 from tests.bench.wiring import milliseconds, report
 
 ROUNDS = 10
+BUILD = ["build", "-q", "--network", "none", "-t", "made"]
 FILES = 2000
-DOCKERFILE = """FROM localhost/busybox
+DOCKERFILE = """FROM busybox
 WORKDIR /app
 RUN mkdir data && echo one > data/one
 COPY src src
@@ -32,19 +29,9 @@ CMD ["cat", "data/size"]
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="mydocker-bench-") as top, mock.patch.dict(os.environ, MYDOCKER_ROOT=top):
-        image = busybox.make_image()
-        images.put(images.Image("localhost/busybox:latest", image.layers, image.config, image.size, image.created))
-        context = make_context(Path(top) / "context")
-        program = f"{top}/mydocker"
-        write_launcher("final", program)
-        builds = {"mydocker": [program, "build", "-q", "--network", "none", "-t", "made"]}
-        if shutil.which("podman"):
-            builds["podman"] = [*podman(Path(top) / "podman", image), "-t", "made"]
-        try:
-            measure({name: [*words, str(context)] for name, words in builds.items()})
-        finally:
-            subprocess.run(["umount", f"{top}/podman/root/overlay"], stderr=subprocess.DEVNULL)  # podman leaves it
+    with engines_of_a_host() as engines, tempfile.TemporaryDirectory(prefix="mydocker-bench-") as top:
+        context = make_context(Path(top))
+        measure({name: [*engine.words, *BUILD, *engine.flags, str(context)] for name, engine in engines.items()})
 
 
 def make_context(context: Path) -> Path:
@@ -55,18 +42,6 @@ def make_context(context: Path) -> Path:
         (directory / f"file{number}").write_bytes(b"some text\n" * (number % 100))
     (context / "Dockerfile").write_text(DOCKERFILE)
     return context
-
-
-def podman(top: Path, image: images.Image) -> list[str]:
-    """The words of a build by podman, on the same files."""
-    top.mkdir()
-    places = ["--root", f"{top}/root", "--runroot", f"{top}/run", "--storage-driver", "overlay"]
-    words = ["podman", *places, "--cgroup-manager", "cgroupfs", "--runtime", "runc"]
-    archive = f"{top}/image.tar"
-    subprocess.run(["tar", "-C", images.layer_directory(image.layers[0]), "-cf", archive, "."], check=True)
-    subprocess.run([*words, "import", "-q", archive, "localhost/busybox"], check=True, stdout=subprocess.DEVNULL)
-    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"]  # its own may be more than we may give
-    return [*words, "build", "-q", "--layers", "--network", "none", *limits]
 
 
 def measure(builds: dict[str, list[str]]) -> None:
@@ -89,10 +64,9 @@ def measure(builds: dict[str, list[str]]) -> None:
 
 
 def seconds(words: list[str]) -> float:
-    """How long a command takes. Python may keep its compiled modules, as it does on anyone's machine."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """How long a command takes."""
     begin = time.perf_counter()
-    subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
