@@ -18,7 +18,6 @@ from ch05_lifecycle import store
 from ch05_lifecycle.init import INIT, INIT_INSIDE, check_init
 from ch06_network.lifecycle import NetworkedLifecycle
 from final.engine import (
-    composition,
     health_check,
     limits,
     mounts,
@@ -221,6 +220,8 @@ class FullLifecycle(NetworkedLifecycle):
 
     def parts_of(self, stored: Stored, options: Options, streams: Part) -> list[Part]:
         """What the container consists of, in order."""
+        from final.engine import composition  # not above: `create` makes a record, and needs no parts
+
         return composition.parts_of(stored, options, streams)
 
 
