@@ -32,4 +32,5 @@ def _print(found: list[dict[str, Any]], format: str | None) -> None:
         for one in found:
             print(write(one))
     else:
-        print(without_controls(json.dumps(found, indent=4 if not format else None, ensure_ascii=False)))
+        form: dict[str, Any] = {"separators": (",", ":")} if format else {"indent": 4}
+        print(without_controls(json.dumps(found, ensure_ascii=False, **form)))

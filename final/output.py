@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FORMAT = Flag("-f", "--format", value="TEMPLATE", help="how to print: table, json or a Go template")
 LIST_FORMAT = Flag("--format", value="TEMPLATE", help="how to print: table, json or a Go template")
 GAP = 3  # spaces between columns
+JSON = "{{json .}}"
 
 
 class Labels(str):
@@ -35,18 +36,16 @@ def print_rows(
         shown = [{headers[name].lower(): row[name] for name in columns} for row in rows]
         print_table(shown) if rows else print(_aligned([[headers[name] for name in columns]]))
     elif format == "json":
-        print_table(rows, "json")
+        _print_by_template(rows, headers, JSON)
     else:
         _print_by_template(rows, headers, format)
 
 
 def print_one(found: Mapping[str, Any], format: str) -> int:
     """Print one thing as JSON or by a Go template; 0, the exit code. Raises EngineError for a template that is none."""
-    import json
-
     from final.template import render
 
-    print(json.dumps(found) if format == "json" else render(format, found))
+    print(render(JSON if format == "json" else format, found))
     return 0
 
 

@@ -246,8 +246,9 @@ def _field(value: Any, path: str) -> Any:
     for name in filter(None, path.split(".")):
         if value is None:
             return None
-        if not isinstance(value, dict) or name not in value:
+        try:
+            value = value[name]
+        except (KeyError, TypeError):
             known = f"; there are {', '.join(value)}" if isinstance(value, dict) and len(value) < 40 else ""
-            raise wrong(f"there is no field {name}{known}")
-        value = value[name]
+            raise wrong(f"there is no field {name}{known}") from None
     return value

@@ -9,6 +9,7 @@ import json
 import re
 
 from ch02_namespaces.errors import EngineError
+from final.shapes import ABSENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ def call(name: str, function: Callable[..., Any], arguments: list[Any]) -> Any:
 
 def truth(value: Any) -> bool:
     """What counts as true: all but zero, nothing, and what is empty."""
-    return bool(value)
+    return value is not ABSENT and bool(value)
 
 
 def shown(value: Any) -> str:
     """As Go's fmt prints it with %v."""
     if value is None:
         return "<no value>"
+    if value is ABSENT:
+        return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -62,14 +65,18 @@ def _printf(form: str, *values: Any) -> str:
     return plain % tuple(value if isinstance(value, int | float) and "%d" in form else shown(value) for value in values)
 
 
+def _nothing(value: Any) -> Any:
+    return None if value is ABSENT else value
+
+
 def _truncate(text: str, length: int) -> str:
     return text[:length]
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "json": lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+    "json": lambda value: json.dumps(_nothing(value), separators=(",", ":"), ensure_ascii=False),
     "join": lambda values, between: between.join(map(shown, values or [])),
-    "split": lambda text, between: text.split(between),
+    "split": lambda text, between: text.split(between) if between else list(text),
     "lower": lambda text: shown(text).lower(),
     "upper": lambda text: shown(text).upper(),
     "title": lambda text: shown(text).title(),

@@ -8,6 +8,17 @@ from ch05_lifecycle import store
 from ch06_network import endpoints, network, wishes
 from final.engine import health, mounts, published, words
 from final.engine.host_config import bindings, host_config
+from final.shapes import (
+    OF_CONFIG,
+    OF_CONTAINER,
+    OF_HOST_CONFIG,
+    OF_MOUNT,
+    OF_NETWORK_SETTINGS,
+    OF_NETWORKS,
+    OF_STATE,
+    Record,
+    Words,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +39,7 @@ def container(stored: Stored, with_size: bool = False) -> dict[str, Any]:
         from final.engine.usage import layer_bytes, root_bytes
 
         sizes = {"SizeRw": layer_bytes(stored), "SizeRootFs": root_bytes(stored)}
-    return {
+    found = {
         "Id": stored.id,
         "Created": words.moment(stored.record.created),
         "Path": command[0],
@@ -44,13 +55,14 @@ def container(stored: Stored, with_size: bool = False) -> dict[str, Any]:
         "Driver": DRIVERS[stored.record.driver],
         "Platform": "linux",
         "AppArmorProfile": "",
-        "HostConfig": host_config(stored, options),
+        "HostConfig": Record(host_config(stored, options), OF_HOST_CONFIG),
         "GraphDriver": {"Name": DRIVERS[stored.record.driver], "Data": _directories(stored)},
         **sizes,
         "Mounts": [_mount(mount) for mount in words.mounts_of(settings)],
         "Config": _config(stored, options),
         "NetworkSettings": _network_settings(stored, known["status"] == store.RUNNING),
     }
+    return Record(found, OF_CONTAINER)
 
 
 def image_id(stored: Stored) -> str:
@@ -65,7 +77,7 @@ def image_id(stored: Stored) -> str:
 
 def _state(stored: Stored, known: dict[str, Any]) -> dict[str, Any]:
     status, well = words.state_of(stored, known), health.known_of(stored, known)
-    return {
+    found = {
         "Status": status,
         "Running": known["status"] in (store.RUNNING, store.RESTARTING),
         "Paused": status == words.PAUSED,
@@ -79,6 +91,7 @@ def _state(stored: Stored, known: dict[str, Any]) -> dict[str, Any]:
         "FinishedAt": words.moment(known["finished"]),
         **({"Health": well} if well else {}),
     }
+    return Record(found, OF_STATE)
 
 
 def _directories(stored: Stored) -> dict[str, str]:
@@ -94,7 +107,7 @@ def _directories(stored: Stored) -> dict[str, str]:
 def _mount(mount: dict[str, Any]) -> dict[str, Any]:
     named = {"Name": mount["name"], "Driver": "local"} if mount.get("name") else {}
     usual = "rprivate" if mount["type"] == "bind" else ""
-    return {
+    found = {
         "Type": mount["type"],
         **named,
         "Source": mount["source"],
@@ -103,13 +116,14 @@ def _mount(mount: dict[str, Any]) -> dict[str, Any]:
         "RW": not mount["read_only"],
         "Propagation": next((word for word in mount["options"] if word in mounts.PROPAGATIONS), usual),
     }
+    return Record(found, OF_MOUNT)
 
 
 def _config(stored: Stored, options: dict[str, Any]) -> dict[str, Any]:
     settings = stored.settings
     image: dict[str, Any] = settings.get("image_config") or {}
     entrypoint, arguments = words.entrypoint_of(settings)
-    return {
+    found = {
         "Hostname": options.get("hostname") or state.short(stored.id),
         "Domainname": options.get("domainname") or "",
         "User": settings.get("user", ""),
@@ -119,18 +133,19 @@ def _config(stored: Stored, options: dict[str, Any]) -> dict[str, Any]:
         "Env": [f"{name}={value}" for name, value in (settings.get("environment") or {}).items()],
         "Cmd": arguments or None,
         "Image": stored.record.image.removesuffix(":latest"),
-        "ExposedPorts": {port: {} for port in _exposed(stored, options)},
+        "ExposedPorts": {port: {} for port in exposed_ports(stored, options)},
         "Volumes": image.get("Volumes"),
         "WorkingDir": settings.get("directory", ""),
         "Entrypoint": entrypoint or None,
-        "Labels": settings.get("labels") or {},
+        "Labels": Words(settings.get("labels") or {}),
         **({"Healthcheck": settings["healthcheck"]} if settings.get("healthcheck") else {}),
         "StopSignal": settings["stop_signal"],
         "StopTimeout": None if (grace := settings.get("stop_timeout")) is None else int(grace),
     }
+    return Record(found, OF_CONFIG)
 
 
-def _exposed(stored: Stored, options: dict[str, Any]) -> list[str]:
+def exposed_ports(stored: Stored, options: dict[str, Any]) -> list[str]:
     """Its ports, as 80/tcp: those of the image, of --expose and of -p."""
     image: dict[str, Any] = stored.settings.get("image_config") or {}
     said = [port if "/" in port else f"{port}/tcp" for port in options.get("expose") or []]
@@ -139,7 +154,7 @@ def _exposed(stored: Stored, options: dict[str, Any]) -> list[str]:
 
 def _network_settings(stored: Stored, runs: bool) -> dict[str, Any]:
     plugged = {one.network: one for one in endpoints.of_container(stored.id)} if runs else {}
-    exposed = _exposed(stored, stored.settings.get("options") or {}) if runs else []
+    exposed = exposed_ports(stored, stored.settings.get("options") or {}) if runs else []
     ports: dict[str, list[dict[str, str]] | None] = dict.fromkeys(exposed)  # those that are not published: null
     for port in published.ports_of(stored) if runs else []:
         binding = {"HostIp": port.address, "HostPort": str(port.host)}
@@ -149,17 +164,15 @@ def _network_settings(stored: Stored, runs: bool) -> dict[str, Any]:
     known = {name: _endpoint(name, plugged.get(name)) for name in wanted}
     first: dict[str, Any] = next(iter(known.values()), {})
     usual = {name: first.get(name, "") for name in ("Gateway", "IPAddress", "MacAddress", "GlobalIPv6Address")}
-    return {**usual, "IPPrefixLen": first.get("IPPrefixLen", 0), "Ports": ports, "Networks": known}
+    found = {**usual, "IPPrefixLen": first.get("IPPrefixLen", 0), "Ports": Words(ports), "Networks": Words(known)}
+    found["SandboxKey"] = f"/proc/{stored.state()['pid']}/ns/net" if runs else ""
+    return Record(found, OF_NETWORK_SETTINGS)
 
 
 def _endpoint(name: str, one: Endpoint | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "MacAddress": "",
-        "GlobalIPv6Address": "",
-    }
+    found = Record(
+        {"Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "MacAddress": "", "GlobalIPv6Address": ""}, OF_NETWORKS
+    )
     found |= {"NetworkID": "", "EndpointID": "", "Aliases": one.names if one else []}
     if one is None:
         return found

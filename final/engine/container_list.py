@@ -10,6 +10,7 @@ from ch02_namespaces.errors import EngineError
 from ch04_images import state
 from ch05_lifecycle import names, store
 from ch06_network import network, wishes
+from ch06_network.ports import parse_exposed
 from final.ages import duration
 from final.engine import health, published, words
 from final.engine.pruning import has_label
@@ -93,7 +94,8 @@ def list_containers(options: Options) -> int:
             print(one.stored.id if options.no_trunc else state.short(one.stored.id))
         return 0
     named = names.all_names()
-    rows = [row_of(one, named.get(one.stored.id, ""), options.no_trunc, options.size) for one in found]
+    with_size = options.size or ".Size" in (options.format or "")
+    rows = [row_of(one, named.get(one.stored.id, ""), options.no_trunc, with_size) for one in found]
     columns = [*COLUMNS, "Size"] if options.size else COLUMNS
     print_rows(rows, HEADERS, columns, options.format)
     return 0
@@ -218,6 +220,32 @@ def _by_volume(value: str) -> Test:
     return lambda one: any(value in (mount.get("name"), mount["target"]) for mount in words.mounts_of(one.settings))
 
 
+def _by_published(value: str) -> Test:
+    wanted = _ports(value)
+    return lambda one: (
+        one.state in LIVE and any((port.host, port.protocol) in wanted for port in published.ports_of(one.stored))
+    )
+
+
+def _by_exposed(value: str) -> Test:
+    from final.engine.container_inspection import exposed_ports
+
+    wanted = {f"{port}/{protocol}" for port, protocol in _ports(value)}
+    return lambda one: not wanted.isdisjoint(exposed_ports(one.stored, one.settings.get("options") or {}))
+
+
+def _ports(text: str) -> set[tuple[int, str]]:
+    """One, or several: 80, 53/udp, 8000-8010/tcp. Raises EngineError."""
+    return {(port.container, port.protocol) for port in parse_exposed(text)}
+
+
+def _by_task(value: str) -> Test:
+    """Tasks belong to swarm: no container is one."""
+    if value not in ("true", "false"):
+        raise EngineError(f"--filter is-task={value}", "it is neither true nor false")
+    return lambda one: value == "false"
+
+
 def _by_health(value: str) -> Test:
     if value not in health.STATES:
         raise EngineError(f"--filter health={value}", "there is no such health", ", ".join(health.STATES))
@@ -243,7 +271,10 @@ FILTERS: dict[str, Callable[[str], Test]] = {
     "ancestor": _by_ancestor,
     "network": _by_network,
     "volume": _by_volume,
+    "publish": _by_published,
+    "expose": _by_exposed,
     "health": _by_health,
+    "is-task": _by_task,
     "before": _before,
     "since": _since,
 }

@@ -18,6 +18,7 @@ from final.engine.network_creation import extended, labels_of
 from final.engine.pruning import FORCE, filter_of, has_label
 from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
+from final.shapes import Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def described(one: Network) -> dict[str, Any]:
             MTU: str(one.mtu),
             **{key: str(value) for key, value in one.options.items()},
         },
-        "Labels": labels_of(one),
+        "Labels": Words(labels_of(one)),
         "Peers": [{"Name": known_as[0], "IP": address} for address, known_as in hosts_file.remote_names(one)],
     }
 

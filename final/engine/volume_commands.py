@@ -12,6 +12,7 @@ from final.engine.options import key_value, label
 from final.engine.pruning import FORCE, filter_of, has_label
 from final.inspected import inspect_each
 from final.output import FORMAT, LIST_FORMAT, Labels, print_rows
+from final.shapes import Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def described(one: NamedVolume) -> dict[str, Any]:
     return {
         "CreatedAt": words.moment(one.created).partition(".")[0] + "Z",
         "Driver": "local",
-        "Labels": labels_of(one) or None,
+        "Labels": Words(labels_of(one)) or None,
         "Mountpoint": one.path,
         "Name": one.name,
         "Options": None,

@@ -13,6 +13,7 @@ from final.images import layout, reference, store
 from final.images.digest import short
 from final.images.documents import parse_time
 from final.images.removal import has_label
+from final.shapes import OF_CONFIG, Record, Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def inspected(image: Image) -> dict[str, Any]:
         "Comment": str((config.history or [{}])[-1].get("comment") or ""),
         "Created": fields.get("created") or "",
         "Author": fields.get("author") or "",
-        "Config": config.config,
+        "Config": _config(config.config),
         "Architecture": config.platform.architecture,
         **({"Variant": config.platform.variant} if config.platform.variant else {}),
         "Os": config.platform.os,
@@ -195,6 +196,11 @@ def inspected(image: Image) -> dict[str, Any]:
         "RootFS": {"Type": "layers", "Layers": config.diff_ids},
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
     }
+
+
+def _config(known: dict[str, Any]) -> Record:
+    labels = {"Labels": Words(known["Labels"])} if known.get("Labels") else {}
+    return Record({**known, **labels}, OF_CONFIG)
 
 
 def _has_name(image: Image) -> bool:

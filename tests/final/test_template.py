@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ch02_namespaces.errors import EngineError
+from final.shapes import ABSENT, Record, Words
 from final.template import render
 
 VALUE: dict[str, Any] = {
@@ -46,6 +47,7 @@ SAID = {
     "{{not .Yes}}": "false",
     '{{or .Empty "default"}}': "default",
     "{{truncate .Name 2}}": "bo",
+    '{{split .Name ""}} {{split .Name "o"}}': "[b o x] [b x]",
     '{{slice .Name 1}}{{slice .Name 0 1}}': "oxb",
     "{{$x := .Name}}{{$x}}": "box",
     "a {{- .Name -}} b": "aboxb",
@@ -53,6 +55,29 @@ SAID = {
     '{{"}}"}}{{`{{`}}': "}}{{",
     "{{println .Name}}": "box\n",
 }  # fmt: skip
+
+
+PORTS = Words({"80/tcp": None})
+RECORD = Record({"Name": "box", "Ports": PORTS}, {"Driver": "", "Health": ABSENT})
+OF_RECORDS = {
+    "{{.Name}}[{{.Driver}}]": "box[]",
+    "{{.Health}} {{json .Health}}": "<nil> null",
+    "{{if .Health}}{{.Health.Status}}{{else}}none{{end}}": "none",
+    "{{with .Health}}{{.Status}}{{end}}.": ".",
+    "{{.Ports.nosuch}}": "<no value>",
+    "{{json .}}": '{"Name":"box","Ports":{"80/tcp":null}}',
+}
+
+
+@pytest.mark.parametrize("template", OF_RECORDS)
+def test_fields_of_which_nothing_is_said(template: str) -> None:
+    assert render(template, RECORD) == OF_RECORDS[template]
+
+
+@pytest.mark.parametrize("template", ["{{.Nosuch}}", "{{.Health.Status}}"])
+def test_fields_that_no_such_record_has(template: str) -> None:
+    with pytest.raises(EngineError, match="there is no field"):
+        render(template, RECORD)
 
 
 @pytest.mark.parametrize("template", SAID)

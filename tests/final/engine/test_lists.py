@@ -40,7 +40,7 @@ def test_ps(box: Box) -> None:
     assert len(box.lines("ps", "-n", "3", "-q")) == 3 and len(box.lines("ps", "-n", "-1", "-q")) == 4
     assert box("ps", "-q", "--no-trunc").splitlines()[0] == two
     assert "and a long remark" in box("ps", "--no-trunc", "--format", "{{.Command}}")
-    sizes = box.lines("ps", "-s", "--format", "{{.Size}}")
+    sizes = [*box.lines("ps", "-s", "--format", "{{.Size}}"), box("ps", "-l", "--format", "{{.Size}}")]
     assert all(re.fullmatch(r"\d[\d.]*k?B \(virtual \d[\d.]*[MG]B\)", size) for size in sizes), sizes
     assert box.lines("ps", "-s")[0].split()[-1] == "SIZE"
     assert box.lines("ps", "--format", "table {{.Names}}\\t{{.State}}") == [
@@ -66,8 +66,8 @@ def test_ps(box: Box) -> None:
 def test_filters(box: Box) -> None:
     box.network("net")
     box.image("other", Cmd=["true"])
-    one = box.start(["sleep", "1000"], "--name", "web-1", "--net", "net")
-    box.sleeper("web-2", "-v", "data:/d")
+    one = box.start(["sleep", "1000"], "--name", "web-1", "--net", "net", "-p", "8080:80", "-p", "8053:53/udp")
+    box.sleeper("web-2", "-v", "data:/d", "--expose", "90")
     box("create", "--name", "db", "-l", "tier=back", "-l", "x", "busybox", "true")
     box("run", "--name", "done", "--net", "none", "-l", "tier=front", "other", "true")
     box.raw("run", "--name", "failed", "--net", "none", "busybox", "sh", "-c", "exit 7")
@@ -99,6 +99,12 @@ def test_filters(box: Box) -> None:
         ("network=net",): {"web-1"},
         ("network=none",): {"web-2", "done", "failed"},
         ("volume=data",): {"web-2"},
+        ("publish=8080",): {"web-1"},
+        ("publish=8050-8060/udp",): {"web-1"},
+        ("publish=8053",): set(),
+        ("expose=80-90/tcp",): {"web-1", "web-2"},
+        ("is-task=false", "name=db"): {"db"},
+        ("is-task=true",): set(),
         ("ancestor=child",): {"kid"},
         ("ancestor=nosuch",): set(),
         ("status=exited", "name=f"): {"failed"},
@@ -108,7 +114,7 @@ def test_filters(box: Box) -> None:
         assert found(*filters) == expected, filters
     assert "done" in found(f"ancestor={image}") and "kid" in found("ancestor=other:latest")
     assert box.lines("ps", "-f", "status=exited", "--format", "{{.Names}}") == ["failed", "done"]  # without -a
-    for wrong in ("nosuch=1", "name", "status=nosuch", "exited=x", "since=nosuch", "name=["):
+    for wrong in ("nosuch=1", "name", "status=nosuch", "exited=x", "since=nosuch", "name=[", "publish=x", "is-task=x"):
         fails(box.raw("ps", "-f", wrong), ENGINE_FAILED)
     box("unpause", "web-2")
 
@@ -143,6 +149,20 @@ def test_inspect_has_dockers_shape(box: Box) -> None:
     assert known["State"]["ExitCode"] == 137 and known["State"]["Pid"] == 0
     assert known["NetworkSettings"]["Ports"] == {} and known["NetworkSettings"]["IPAddress"] == ""
     assert set(known["NetworkSettings"]["Networks"]) == {"bridge"}
+
+
+def test_inspect_knows_fields_of_which_it_has_nothing_to_say(box: Box) -> None:
+    box("create", "--name", "one", "-l", "x=y", "--tmpfs", "/t", "busybox", "true")
+    assert box.show("one", "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}") == "none"
+    assert box.show("one", "{{range .Mounts}}[{{.Name}}{{.Driver}}]{{end}}") == "[]"
+    assert box.show("one", "{{.Config.Labels.x}} {{.Config.Labels.nosuch}}") == "y <no value>"
+    assert box.show("one", "{{len .HostConfig.Mounts}} {{.HostConfig.VolumesFrom}} {{json .SizeRw}}") == "0 [] null"
+    assert box.show("busybox", "{{.Config.Entrypoint}} {{.Config.Labels}} [{{.Config.User}}]") == "[] map[] []"
+    assert box.show("busybox", "{{if .Config.Healthcheck}}yes{{else}}no{{end}}") == "no"
+    fails(box.raw("inspect", "-f", "{{.State.Health.Status}}", "one"), ENGINE_FAILED, "Status")
+    fails(box.raw("inspect", "-f", "{{.State.Nosuch}}", "one"), ENGINE_FAILED, "Nosuch")
+    assert '"Names":"one"' in box("ps", "-a", "--format", "json")  # grep finds it, without any space
+    assert '"Name":"/one"' in box("inspect", "-f", "json", "one")
 
 
 def networks(box: Box, known: dict[str, Any]) -> None:

@@ -113,9 +113,9 @@ def test_inspect(two: Store) -> None:
     assert found["RepoTags"] == ["localhost:5000/team/one:2", "one:1"]
     assert found["Config"] == {"Labels": {"kind": "a"}}
     assert found["Size"] == 2000 and found["Os"] == "linux"
-    assert (
-        two("image", "inspect", "-f", '{{.Id}} {{index .Config.Labels "kind"}}', "one:1", "two").code == ENGINE_FAILED
-    )
+    labels = two("image", "inspect", "-f", '[{{index .Config.Labels "kind"}}]', "one:1", "two")
+    assert labels.text == "[a]\n[]"  # also of one that has no labels at all
+    assert two("image", "inspect", "-f", "{{.Config.Nosuch}}", "one:1").code == ENGINE_FAILED
     assert two("image", "inspect", "--format", "{{len .RootFS.Layers}}", "one:1", "two").text == "1\n1"
     several = two("image", "inspect", "two", "nosuch")
     assert several.code == ENGINE_FAILED and json.loads(several.out)[0]["Id"] == two.id("two")
