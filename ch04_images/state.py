@@ -106,8 +106,7 @@ def parse_json(text: bytes) -> Any:
 def read_record(path: str) -> dict[str, Any]:
     """A record that write_record() wrote. Raises EngineError for one that is missing or damaged."""
     try:
-        with open(path, "rb") as file:
-            record = parse_json(file.read())
+        record = parse_json(_whole(path))
     except OSError as error:
         raise EngineError(f"record {path}", str(error.strerror)) from None
     except (ValueError, RecursionError):
@@ -115,6 +114,15 @@ def read_record(path: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise EngineError(f"record {path}", "it is damaged", "it should be a JSON object")
     return record
+
+
+def _whole(path: str) -> bytes:
+    """What a regular file has in it. Python's open() makes twice as many system calls, and `ps` reads thousands."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
 
 
 def write_record(path: str, record: dict[str, Any], durable: bool = True) -> None:
