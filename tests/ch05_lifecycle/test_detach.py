@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.ch05_lifecycle.conftest import Keeper
+from tests.support import kill_at as steps
 from tests.support import leaks, processes
 from tests.support.engines import ENGINE_FAILED, INCREMENTS, NOT_FOUND, fails
 from tests.support.hosts import REPOSITORY
@@ -301,14 +302,14 @@ def test_killed_at_each_step(keeper: Keeper, command: str) -> None:
 def kill_at(keeper: Keeper, step: int, *arguments: str) -> bool:
     """Engine.kill_at, at a terminal."""
     counter = keeper.root.with_suffix(".steps")
-    counter.write_bytes(bytes(8))
+    steps.begin(counter)
     words = keeper.engine.command_line(*arguments)[3:]
     module = [sys.executable, "-m", "tests.support.kill_at", str(step), str(counter), keeper.engine.increment]
     terminal = Terminal(keeper.engine.host, [*module, *words], cwd=REPOSITORY)
     assert terminal.wait() in (0, -9, 125, 137), terminal.screen
     if terminal.process.returncode != -9:
         assert terminal.mode_is_restored()
-    return int.from_bytes(counter.read_bytes(), "little") >= step
+    return steps.has_killed(counter)
 
 
 def is_repaired(keeper: Keeper, other: str) -> bool:

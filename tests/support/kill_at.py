@@ -2,7 +2,7 @@
 
 A step is a stage of the loop, a system call of ch02_namespaces.syscalls, or a change of a file by Python's own calls.
 All processes of the command count together, in a file that they share: the one that takes step number STEP ends by
-SIGKILL before it does so. Afterwards the file says how many steps were taken; fewer than STEP: nobody was killed.
+SIGKILL before it does so, and notes that it did. Two that count at one time may count one step instead of two.
 """
 
 from __future__ import annotations
@@ -13,15 +13,28 @@ import os
 import signal
 import struct
 import sys
+from pathlib import Path
 
 from ch02_namespaces import syscalls
-from ch03_run.container import Container
 
 CHANGES = {
     *("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown", "os.utime"),
     *("os.truncate", "os.setxattr", "os.removexattr", "fcntl.flock", "os.chdir", "os.kill"),
 }
 """Events that are steps; opening a file for writing is one, too. Python's documentation, "Audit events table"."""
+RECORD = struct.Struct("qq")
+"""In the file: how many steps were taken, and 1 when somebody was killed."""
+NUMBER = struct.Struct("q")
+
+
+def begin(counter: Path) -> None:
+    """Make the file, before the command is started."""
+    counter.write_bytes(RECORD.pack(0, 0))
+
+
+def has_killed(counter: Path) -> bool:
+    """Whether somebody was killed; else the command has fewer steps."""
+    return bool(RECORD.unpack(counter.read_bytes())[1])
 
 
 class Steps:
@@ -29,17 +42,20 @@ class Steps:
 
     def __init__(self, fatal: int, counter: str) -> None:
         self._fatal = fatal
-        self._counter = mmap.mmap(os.open(counter, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC), 8)
+        descriptor = os.open(counter, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        os.ftruncate(descriptor, RECORD.size)
+        self._counter = mmap.mmap(descriptor, RECORD.size)
         self._killing = False
 
     def take(self) -> None:
         """One more step."""
         if self._killing:
             return
-        (count,) = struct.unpack_from("q", self._counter)
-        struct.pack_into("q", self._counter, 0, count + 1)
+        (count,) = NUMBER.unpack_from(self._counter)
+        NUMBER.pack_into(self._counter, 0, count + 1)
         if count + 1 == self._fatal:
             self._killing = True
+            NUMBER.pack_into(self._counter, NUMBER.size, 1)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def on_event(self, event: str, arguments: tuple[object, ...]) -> None:
@@ -54,6 +70,8 @@ class Steps:
 
 def main() -> None:
     fatal, counter, increment, *arguments = sys.argv[1:]
+    from ch03_run.container import Container
+
     cli = importlib.import_module(f"{increment}.cli")
     steps = Steps(int(fatal), counter)
     sys.addaudithook(steps.on_event)

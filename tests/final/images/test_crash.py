@@ -13,6 +13,7 @@ import pytest
 
 from tests.final.images.fake_registry import FakeRegistry, Handler
 from tests.final.images.stores import Store, rootfs
+from tests.support import kill_at as steps
 from tests.support.hosts import REPOSITORY
 from tests.support.polling import PATIENCE, eventually
 from tests.support.processes import descendants
@@ -24,7 +25,7 @@ STEPS_BETWEEN = 3  # a choice of the steps that takes seconds; 1 takes them all
 def kill_at(store: Store, step: int, *words: str, input: bytes = b"") -> bool:
     """Run a command that is killed at a certain step; False if it ended before. See tests/support/kill_at.py."""
     counter = store.home / "steps"
-    counter.write_bytes(bytes(8))
+    steps.begin(counter)
     module = [sys.executable, "-m", "tests.support.kill_at", str(step), str(counter), "final.images"]
     subprocess.run(
         [*module, *words],
@@ -35,7 +36,7 @@ def kill_at(store: Store, step: int, *words: str, input: bytes = b"") -> bool:
         timeout=PATIENCE,
         check=False,
     )
-    return int.from_bytes(counter.read_bytes(), "little") >= step
+    return steps.has_killed(counter)
 
 
 def test_pull_killed_at_each_step(store: Store, fake: FakeRegistry) -> None:
