@@ -69,8 +69,7 @@ def kill_containers(options: Options) -> int:
 
 def wait_for_containers(options: Options) -> int:
     """`wait`: until they have ended; prints their exit codes."""
-    for text in options.operands:
-        print(process.wait_for_end(store.find(text)), flush=True)
+    for_each(options.operands, lambda text: print(process.wait_for_end(store.find(text)), flush=True))
     return 0
 
 

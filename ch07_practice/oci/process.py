@@ -9,11 +9,11 @@ import marshal
 import os
 
 from ch02_namespaces import syscalls
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, SyscallError
 from ch03_run.command import DEFAULT_PATH, Command, find_command
 from ch03_run.container import Container, Part
 from ch03_run.null import use_own_null
-from ch04_images.inside import make_directory
+from ch04_images.inside import DIRECTORY, make_directory, open_path
 from ch04_images.user import give_streams
 from ch07_practice.oci.document import Node
 
@@ -88,7 +88,7 @@ class MakeWorkingDirectory(Part):
 
 
 class WorkingDirectory(Part):
-    """The directory in which the command starts; made if it is missing.
+    """The directory in which the command starts; made if it is missing, unless it must exist: so it must for `exec`.
 
     It is checked that it can be reached from / (getcwd(2) says so otherwise): a working directory outside of the
     container's root was the way out of CVE-2024-21626.
@@ -96,11 +96,12 @@ class WorkingDirectory(Part):
 
     section = "7.3"
 
-    def __init__(self, process: Node) -> None:
+    def __init__(self, process: Node, must_exist: bool = False) -> None:
         self._node = process["cwd"]
+        self._must_exist = must_exist
 
     def enter(self, container: Container) -> None:
-        directory = make_directory(os.path.normpath(self._node.path()))
+        directory = self._open(os.path.normpath(self._node.path()))
         os.fchdir(directory)
         os.close(directory)
         try:
@@ -109,6 +110,14 @@ class WorkingDirectory(Part):
             raise self._node.wrong(f"{self._node.value}: {error.strerror}") from None
         if not where.startswith("/"):
             raise self._node.wrong(f"{self._node.value} lies outside of the container")
+
+    def _open(self, path: str) -> int:
+        if not self._must_exist:
+            return make_directory(path)
+        try:
+            return open_path(path, DIRECTORY)
+        except SyscallError as error:
+            raise self._node.wrong(f"{path}: {os.strerror(error.errno)}") from None
 
 
 class User(Part):

@@ -53,8 +53,9 @@ def document_of(stored: Stored, options: Options) -> dict[str, Any]:
 
 
 def hostname_of(stored: Stored, options: Options) -> str:
-    """As the user says, or the short id."""
-    return options.hostname or state.short(stored.id)
+    """As the user says, or the short id; on this host's network, or with its names, this host's."""
+    shares = options.uts == "host" or wishes.mode_of(stored)[0] == "host"
+    return options.hostname or (os.uname().nodename if shares else state.short(stored.id))
 
 
 def group_path(id: str, parent: str | None) -> str:
@@ -64,7 +65,7 @@ def group_path(id: str, parent: str | None) -> str:
 
 def process_of(stored: Stored, options: Options, capabilities: list[str]) -> dict[str, Any]:
     """The container's first process. `exec` begins with the same."""
-    environment = stored.settings["environment"]
+    environment = {"HOSTNAME": hostname_of(stored, options), **stored.settings["environment"]}
     return {
         "terminal": False,  # the streams are parts of chapters 3 to 5
         "args": stored.settings["command"],

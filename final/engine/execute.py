@@ -59,7 +59,7 @@ def parts_of(stored: Stored, options: Options, streams: Part) -> list[Part]:
         join(stored),
         JoinCgroup(store.group_of(stored)),
         streams,
-        WorkingDirectory(described),
+        WorkingDirectory(described, must_exist=True),
         *attributes,
         *optional.oom_score(described["oomScoreAdj"]),
         DieWithEngine(),

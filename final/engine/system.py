@@ -33,7 +33,7 @@ def prune_everything(options: Options) -> int:
         size += more
         _print_deleted("Volumes", names)
     before = _layers_bytes()
-    _print_deleted("Images", prune_images(options.all, [], filter_of(options.filter)))
+    _print_deleted("Images", prune_images(options.all, filter_of(options.filter)))
     _print_deleted("build cache objects", cache.prune())
     words.print_reclaimed(size + before - _layers_bytes())
     return 0

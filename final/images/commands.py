@@ -70,18 +70,17 @@ def remove_images(options: Options) -> int:
 
 def prune_images(options: Options) -> int:
     """`image prune`: remove images that have no name, or all on which no container stands."""
+    from final.engine.pruning import filter_of
     from final.images import removal
     from final.images.listing import decimal_size
 
     state.require_root()
+    may_go = filter_of(options.filter)
     what = "all images without a container" if options.all else "all images without a name"
     if not options.force and not agreed(f"This will remove {what}."):
         return 0
-    keep = [text.removeprefix("label!=") for text in options.filter]
-    if not all(text.startswith("label!=") for text in options.filter):
-        raise EngineError("--filter", "there is label!=KEY[=VALUE] alone")
     before = _used_bytes()
-    lines = removal.prune(options.all, keep)
+    lines = removal.prune(options.all, may_go)
     if lines:
         print("Deleted Images:", *lines, "", sep="\n")
     print(f"Total reclaimed space: {decimal_size(max(0, _used_bytes() - before))}")
@@ -101,7 +100,7 @@ def show_history(options: Options) -> int:
     from final.images import listing, store
 
     state.require_root()
-    rows = listing.history_rows(store.find(options.operands[0]), options.no_trunc)
+    rows = listing.history_rows(store.find(options.operands[0]), options.no_trunc, options.human != "false")
     if options.quiet:
         for row in rows:
             print(row["ID"])
@@ -136,7 +135,7 @@ REMOVE = CliCommand("Remove images.", [FORCE, Flag("--no-prune", help="nothing c
 TAG = CliCommand("Give an image one more name.", [], "IMAGE NAME", tag_image)
 HISTORY = CliCommand(
     "How an image was made.",
-    [QUIET, NO_TRUNC, LIST_FORMAT, Flag("-H", "--human", value="BOOL", help="sizes as people read them; always so")],
+    [QUIET, NO_TRUNC, LIST_FORMAT, Flag("-H", "--human", value="BOOL", help="=false: sizes in bytes")],
     "IMAGE",
     show_history,
 )
@@ -157,7 +156,7 @@ IMAGE_COMMANDS: dict[str, CliCommand] = {
         [
             Flag("-a", "--all", help="also those with a name on which no container stands"),
             Flag("-f", "--force", help="do not ask"),
-            Flag("--filter", value="label!=KEY[=VALUE]", many=True, help="keep those that have this label"),
+            Flag("--filter", value="KEY=VALUE", many=True, help="only those: until=TIME, label=KEY[=VALUE], label!=…"),
         ],
         "",
         prune_images,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ch04_images.images import Image
 
 NONE = "<none>"
+WILD = frozenset("*?[")  # what makes a pattern of a name
+YES, NO = ("true", "1"), ("false", "0")
 IMAGES = {
     "Repository": "REPOSITORY",
     "Tag": "TAG",
@@ -110,7 +112,7 @@ def select(found: list[Image], name: str, filters: list[str]) -> list[Image]:
             )
         moment = store.find(value).created if key in ("before", "since") else 0
         found = [image for image in found if _passes(image, key, value, moment)]
-    if name:
+    if name and WILD.isdisjoint(name):
         wanted = reference.parse(name)
         has_tag = name.rpartition("/")[2].partition(":")[1] or "@" in name
         found = [
@@ -118,26 +120,37 @@ def select(found: list[Image], name: str, filters: list[str]) -> list[Image]:
             for image in found
             if image.name == wanted.name or (not has_tag and split_name(image.name)[0] == wanted.short_repository)
         ]
+    elif name:
+        found = [image for image in found if _is_called(image, name)]
     return found
 
 
 def _passes(image: Image, key: str, value: str, moment: int) -> bool:
     if key == "dangling":
-        return reference.is_nameless(image.name) == (value.lower() in ("true", "1"))
+        if value.lower() not in YES + NO:
+            raise EngineError(f"--filter dangling={value}", "it is neither true nor false")
+        return reference.is_nameless(image.name) == (value.lower() in YES)
     if key == "label":
         return has_label(image, value)
     if key == "before":
         return image.created < moment
     if key == "since":
         return image.created > moment
-    return any(fnmatch.fnmatchcase(name, value) for name in (image.name, split_name(image.name)[0]))
+    return _is_called(image, value)
+
+
+def _is_called(image: Image, pattern: str) -> bool:
+    """Whether a pattern fits its name, with or without the tag; no * goes beyond a slash."""
+    wanted = pattern.split("/")
+    names = (image.name.split("/"), split_name(image.name)[0].split("/"))
+    return any(len(name) == len(wanted) and all(map(fnmatch.fnmatchcase, name, wanted)) for name in names)
 
 
 # ---------------------------------------------------------------- history
 
 
-def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
-    """A row a step, with the fields of HISTORY; the newest first."""
+def history_rows(image: Image, no_trunc: bool, human: bool = True) -> list[dict[str, Any]]:
+    """A row a step, with the fields of HISTORY; the newest first. human: sizes are shortened."""
     image = store.identified(image)
     config = store.config_of(image)
     layers = iter(config.diff_ids)
@@ -145,6 +158,7 @@ def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
     for step in config.history:
         layer = None if step.get("empty_layer") else next(layers, None)
         known = layout.unpacked(layer) if layer else None
+        size = known.size if known else 0
         created = parse_time(step.get("created"))
         command = printable(step.get("created_by"))
         rows.append(
@@ -153,7 +167,7 @@ def history_rows(image: Image, no_trunc: bool) -> list[dict[str, Any]]:
                 "CreatedSince": ago(created),
                 "CreatedAt": local_time(created),
                 "CreatedBy": command if no_trunc or len(command) <= WIDEST_STEP else command[: WIDEST_STEP - 1] + "…",
-                "Size": decimal_size(known.size if known else 0),
+                "Size": decimal_size(size) if human else str(size),
                 "Comment": printable(step.get("comment")),
             }
         )

@@ -47,11 +47,9 @@ def _check_unused(text: str, names: list[Image]) -> None:
         raise EngineError(f"image {text!r}", f"container {short} stands on it", f"`rm {short}` first, or -f")
 
 
-def prune(
-    all_unused: bool, keep: list[str], may_go: Callable[[Mapping[str, str], float], bool] | None = None
-) -> list[str]:
-    """Remove the images without a name, or, with `all_unused`, all on which no container stands. keep: labels, KEY or
-    KEY=VALUE, of images that stay; may_go: whether one may, by its labels and its age. The lines are those of remove().
+def prune(all_unused: bool, may_go: Callable[[Mapping[str, str], float], bool]) -> list[str]:
+    """Remove the images without a name, or, with `all_unused`, all on which no container stands. may_go: whether one
+    may, by its labels and its age. The lines are those of remove().
     """
     used = {tuple(container.layers) for container in containers.every()}
     lines: list[str] = []
@@ -59,9 +57,7 @@ def prune(
     for image in images.every():
         unused = tuple(image.layers) not in used and not store.is_step(image)
         goes = unused and (all_unused or reference.is_nameless(image.name))
-        if may_go is not None and not may_go(image.config.get("Labels") or {}, image.created):
-            continue
-        if goes and not any(has_label(image, label) for label in keep):
+        if goes and may_go(image.config.get("Labels") or {}, image.created):
             images.remove(image.name, force=True)
             if not reference.is_nameless(image.name):
                 lines.append(f"Untagged: {image.name}")

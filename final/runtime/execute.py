@@ -95,7 +95,7 @@ def execute_in(
         *optional.oom_score(described["oomScoreAdj"]),
         *optional.exec_affinity(described["execCPUAffinity"]),
         streams,
-        oci_process.WorkingDirectory(described),
+        oci_process.WorkingDirectory(described, must_exist=True),
         oci_process.Findable(),
         *attributes_of(described, config["linux"], now, kept.root),
     ]

@@ -52,6 +52,9 @@ def test_its_exit_code_is_kept(keeper: Keeper) -> None:
     assert "Exited (42)" in keeper.raw("ps", "-a").text
     killed = keeper.sh("sh -c 'kill -SEGV $$'; exit $?")
     assert keeper.raw("wait", killed).text == "139"
+    both = keeper.raw("wait", id, "nosuch", killed)
+    fails(both, ENGINE_FAILED, "nosuch")
+    assert both.out.split() == [b"42", b"139"]
 
 
 @pytest.mark.vm
@@ -429,6 +432,10 @@ def test_environment_from_files(keeper: Keeper, tmp_path: Path) -> None:
     found = dict(line.split("=", 1) for line in result.text.splitlines())
     assert found["A"] == "wins" and found["B"] == "two=equals" and found["C"] == "indented"
     assert found["HOSTS"] == "of the host" and "SECRET" not in found
+    path.write_bytes(b"\xef\xbb\xbfA=behind a byte order mark\r\n")
+    assert "A=behind a byte order mark" in keeper.raw(*words[:4], *words[-2:]).text.splitlines()
+    path.write_text("A =1\n")
+    fails(keeper.raw(*words), ENGINE_FAILED, "'A '", "space")
     fails(keeper.raw("run", "--env-file", "/nonexistent", "busybox", "env"), ENGINE_FAILED, "/nonexistent")
 
 

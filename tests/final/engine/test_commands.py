@@ -212,6 +212,8 @@ def test_exec(box: Box, tmp_path: Path) -> None:
     assert told == f"file flag run /tmp {0:016x}"
     assert box.raw("exec", "one", "sh", "-c", "exit 5").code == 5
     assert box.raw("exec", "one", "nosuch").code == 127 and box.raw("exec", "one", "/etc/passwd").code == 126
+    fails(box.raw("exec", "-w", "/nowhere", "one", "true"), ENGINE_FAILED, "/nowhere", "No such file")
+    assert box.raw("exec", "one", "test", "-e", "/nowhere").code == 1
     box("exec", "-d", "one", "touch", "/made")
     eventually(lambda: box.raw("exec", "one", "test", "-e", "/made").code == 0, "it is done")
     assert box("exec", "-i", "one", "cat", input=b"typed") == "typed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,19 @@ def served(box: Box, tmp_path: Path) -> str:
     look = ["busybox", "wget", "-qO-", "http://127.0.0.1:8080/"]
     eventually(lambda: box.engine.host.run(look).code == 0, "it listens")
     return "of the host"
+
+
+def test_its_own_name(box: Box) -> None:
+    """In the environment, too, of whatever runs there; but a user's word counts."""
+    id = box.sleeper("one")
+    told = "echo $(hostname) $HOSTNAME $(cat /etc/hostname)"
+    short = id[:12]
+    assert box.inside("one", "echo $(hostname) $HOSTNAME") == f"{short} {short}"
+    assert "HOSTNAME" not in box.show("one", "{{.Config.Env}}")
+    assert box("run", "--rm", "--hostname", "box", "busybox", "sh", "-c", told) == "box box box"
+    assert box.once("echo $HOSTNAME", "-e", "HOSTNAME=mine") == "mine"
+    host = os.uname().nodename
+    assert box("run", "--rm", "--net", "host", "busybox", "sh", "-c", told) == f"{host} {host} {host}"
 
 
 def test_the_host_by_a_name(box: Box, served: str) -> None:

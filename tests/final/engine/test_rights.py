@@ -150,6 +150,9 @@ def test_groups_and_users(box: Box) -> None:
         "7",
         "65534",
     ]
+    groups = "grep Groups: /proc/self/status"
+    assert box.once(groups, "-u", "1000:1001").split() == ["Groups:", "1001"]  # he cannot get out of it: CVE-2022-36109
+    assert box.once("id -u; id -g", "-u", ":5").split() == ["0", "5"]
     box.sleeper("one", "--group-add", "7")
     assert "7" in box.inside("one", "id -G").split()
     refused = box.raw("run", "--rm", "--net", "none", "--group-add", "nosuch", "busybox", "true")

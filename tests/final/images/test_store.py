@@ -76,6 +76,7 @@ def test_images_in_other_forms(two: Store) -> None:
     [
         (["reference=one"], ["one:1"]),
         (["reference=*/team/*"], ["localhost:5000/team/one:2"]),
+        (["reference=*/*"], []),
         (["reference=o*:1"], ["one:1"]),
         (["label=kind"], ["localhost:5000/team/one:2", "one:1"]),
         (["label=kind=a", "reference=one"], ["one:1"]),
@@ -87,7 +88,14 @@ def test_images_in_other_forms(two: Store) -> None:
 def test_filters(two: Store, filters: list[str], names: list[str]) -> None:
     flags = [word for text in filters for word in ("--filter", text)]
     assert sorted(two("images", "--format", "{{.Repository}}:{{.Tag}}", *flags).text.split()) == names
-    fails(two("images", "--filter", "nosuch=1"), ENGINE_FAILED, "nosuch")
+    for wrong in ("nosuch=1", "dangling=perhaps"):
+        fails(two("images", "--filter", wrong), ENGINE_FAILED, wrong)
+
+
+def test_images_whose_names_fit_a_pattern(two: Store) -> None:
+    assert two("images", "o*", "--format", "{{.Repository}}:{{.Tag}}").text == "one:1"
+    assert two("images", "*/*/?ne:*", "-q").text == two.id("one:1")[7:19]
+    assert two("images", "*.nosuch", "-q").text == ""
 
 
 def test_history(store: Store, fake: FakeRegistry) -> None:
@@ -101,6 +109,8 @@ def test_history(store: Store, fake: FakeRegistry) -> None:
     store("pull", f"{fake.host}/x")
     rows = [json.loads(line) for line in store("history", "--format", "json", f"{fake.host}/x").text.splitlines()]
     assert [row["Size"] for row in rows] == ["1B", "0B", "1kB"]
+    exact = store("history", "-H=false", "--format", "{{.Size}}", f"{fake.host}/x").text
+    assert exact.split() == ["1", "0", "1000"]
     assert [row["CreatedBy"][:5] for row in rows] == ["RUN", "CMD x", "ADD f"]
     assert rows[0]["Comment"] == "by hand" and rows[1]["CreatedBy"].endswith("…")
     assert [row["ID"] for row in rows] == [store.id(f"{fake.host}/x")[7:19], "<missing>", "<missing>"]
@@ -211,6 +221,8 @@ def test_prune(two: Store) -> None:
     assert "Are you sure" in asked and "<none>:<none>" in two.names()
     assert f"Deleted: {nameless}" in two("image", "prune", input=b"y\n").text
     assert two("image", "prune", "-f").text == "Total reclaimed space: 0B"
+    for nothing in ("until=2001-01-01", "label=nosuch"):
+        assert two("image", "prune", "-a", "-f", "--filter", nothing).text == "Total reclaimed space: 0B"
     assert "Untagged: two:latest" in two("image", "prune", "-a", "-f", "--filter", "label!=kind").text
     assert two.names() == ["localhost:5000/team/one:2", "one:1"]
     assert two("image", "prune", "-a", "-f").code == 0
