@@ -52,7 +52,7 @@ def parse_ports(text: str) -> list[PublishedPort]:
     if protocol not in PROTOCOLS:
         raise EngineError(repr(text), f"{protocol!r} is neither tcp nor udp", SYNTAX)
     inside = _range(container, text)
-    outside = _range(host, text) if host else [0] * len(inside)
+    outside = _range(host, text) if host not in ("", "0") else [0] * len(inside)
     if len(inside) != len(outside):
         raise EngineError(repr(text), f"{len(outside)} ports lead to {len(inside)}", SYNTAX)
     where = str(parse_address(address)) if address else ANY[0]
@@ -116,10 +116,24 @@ class Reservation:
         if self._for_server and port.protocol == "tcp":
             bound.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((port.address, port.host))
+            _bind_to(bound, port)
         except OSError as error:
             raise _refused(port, error) from None
         return PublishedPort(port.address, bound.getsockname()[1], port.container, port.protocol)
+
+
+def _bind_to(bound: _socket.socket, port: PublishedPort) -> None:
+    """What is left of a server's ended connections (TIME_WAIT) holds its port for a minute: who listens can have it
+    meanwhile, and nobody beside him. Raises OSError."""
+    place = (port.address, port.host)
+    try:
+        bound.bind(place)
+    except OSError as error:
+        if error.errno != errnos.EADDRINUSE or port.protocol != "tcp":
+            raise
+        bound.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        bound.bind(place)
+        bound.listen(0)
 
 
 def _refused(port: PublishedPort, error: OSError) -> EngineError:

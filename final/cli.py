@@ -69,6 +69,10 @@ def main(arguments: list[str]) -> int:
 
     events.listen()
     try:
+        if arguments and arguments[0].startswith("-"):
+            from final.engine import global_flags
+
+            arguments = global_flags.taken(arguments)
         refused.check_command(arguments)
     except EngineError as error:
         return report(error)

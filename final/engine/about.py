@@ -14,6 +14,7 @@ from final.engine import words
 from final.engine.container_list import LIVE, looked_at
 from final.images.store import is_step
 from final.output import FORMAT, print_one
+from final.shapes import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def version() -> dict[str, Any]:
     ]
     python = platform.python_version()
     server = {**common, "MinAPIVersion": API, "KernelVersion": kernel, "PythonVersion": python, "Components": parts}
-    return {"Client": {**common, "PythonVersion": python, "Context": "default"}, "Server": server}
+    client = {**common, "PythonVersion": python, "Context": "default"}
+    of_templates = {"APIVersion": API}  # as templates spell what JSON calls ApiVersion
+    return {"Client": Record(client, of_templates), "Server": Record(server, of_templates)}
 
 
 def version_lines(found: dict[str, Any]) -> list[str]:

@@ -47,6 +47,8 @@ def copy(options: Options) -> int:
         raise EngineError("cp", "one of the two is in a container, and only one", "cp CONTAINER:PATH PATH")
     try:
         size = _copy_out(*source, target[1], options) if source[0] else _copy_in(source[1], *target, options)
+    except BrokenPipeError:  # who reads has had enough, as `head` has
+        raise
     except OSError as error:
         raise EngineError(f"cp {' '.join(options.operands)}", why(error)) from None
     if sys.stderr.isatty() and not options.quiet and options.operands[1] != "-":

@@ -65,7 +65,7 @@ def group_path(id: str, parent: str | None) -> str:
 
 def process_of(stored: Stored, options: Options, capabilities: list[str]) -> dict[str, Any]:
     """The container's first process. `exec` begins with the same."""
-    environment = {"HOSTNAME": hostname_of(stored, options), **stored.settings["environment"]}
+    environment = stored.settings["environment"]
     return {
         "terminal": False,  # the streams are parts of chapters 3 to 5
         "args": stored.settings["command"],

@@ -74,10 +74,16 @@ def writer_of(format: str | None) -> Callable[[Event], str]:
         return line_of
     if format in ("json", "{{json .}}"):
         return state.json_of
+    from final.shapes import Words
     from final.template import compile_template
 
     write = compile_template(format)
-    return lambda event: write({**FIELDS, **{_field(key): value for key, value in event.items()}})
+
+    def line(event: Event) -> str:
+        actor = {**event["Actor"], "Attributes": Words(event["Actor"]["Attributes"])}
+        return write({**FIELDS, **{_field(key): value for key, value in event.items()}, "Actor": actor})
+
+    return line
 
 
 def _field(key: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 class ImageUser(Credentials):
     """The user by the names of the image, and his rights. user: `:GROUP` alone is root. groups: --group-add. sets_home:
-    nobody else gave HOME."""
+    nobody else gave HOME; so it is with HOSTNAME if it is missing, which is that of the container."""
 
     def __init__(self, process: Node, user: str, groups: Sequence[str], sets_home: bool) -> None:
         super().__init__(process)
@@ -29,6 +29,8 @@ class ImageUser(Credentials):
         self._uid, self._gid = identity.uid, identity.gid
         groups = [identity.gid, *identity.groups, *map(find_group, self._more)]  # his own, too: CVE-2022-36109
         self._groups = list(dict.fromkeys(groups))
+        environment = container.command.environment
         if self._sets_home:
-            container.command.environment[b"HOME"] = os.fsencode(identity.home)
+            environment[b"HOME"] = os.fsencode(identity.home)
+        environment.setdefault(b"HOSTNAME", os.fsencode(os.uname().nodename))
         super().enter(container)

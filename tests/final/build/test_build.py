@@ -434,6 +434,7 @@ def test_flags(builder: Builder) -> None:
         fails(builder.engine.raw("build", url), ENGINE_FAILED, url, "git clone")
     said = builder.raw("RUN echo why >&2; false", "-q")
     assert (said.code, said.out) == (1, b"") and said.error.splitlines()[0] == "why"
+    assert builder("RUN true", "--rm", "--force-rm=false", "--compress", "--cache-from", "busybox")
     assert builder.do("image", "build", "--help").startswith("usage: mydocker image build")
 
 

@@ -91,6 +91,9 @@ def test_into_a_container(box: Box, name: str, tmp_path: Path) -> None:
     fails(box.raw("cp", "/nosuch", f"{name}:/d"), ENGINE_FAILED, "nosuch")
     fails(box.raw("cp", str(tmp_path / "sub/file"), f"{name}:/no/such"), ENGINE_FAILED, "No such")
     fails(box.raw("cp", "-", f"{name}:/d", input=b"no archive"), ENGINE_FAILED)
+    some = 'trap "" PIPE; "$@" | head -c 1 | wc -c'
+    read = box.engine.host.run(["sh", "-c", some, "sh", *box.engine.command_line("cp", f"{name}:/", "-")])
+    assert (read.text, read.err) == ("1", b"")  # who has had enough is no error
 
 
 def test_what_it_refuses(box: Box, tmp_path: Path) -> None:

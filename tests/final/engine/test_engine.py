@@ -22,6 +22,7 @@ def test_version_and_info(box: Box) -> None:
     shown = box("version")
     assert "Client:" in shown and "Server:" in shown and version in shown
     assert re.search(r"^ API version: +1\.43$", shown, re.MULTILINE) and re.search(r"^ +OS/Arch: +linux/", shown, re.M)
+    assert box("version", "-f", "{{.Client.APIVersion}} {{.Server.APIVersion}}") == "1.43 1.43"
     box.sleeper("one")
     box("create", "--name", "two", "busybox")
     box("pause", "one")
@@ -35,6 +36,19 @@ def test_version_and_info(box: Box) -> None:
         assert f" {line}" in shown.splitlines(), line
     assert "Containers: 2" in box("info") and box("system", "info", "--format", "{{.Containers}}") == "2"
     box("unpause", "one")
+
+
+def test_flags_before_the_command(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"registry.example": {"auth": "bWU6c2VjcmV0"}}}')
+    box("--config", str(tmp_path), "logout", "registry.example")
+    assert "registry.example" not in (tmp_path / "config.json").read_text()
+    id = box("-l", "error", "create", "busybox")
+    assert box("-D", "--log-level=debug", "ps", "-aq") == id[:12]
+    assert b"Traceback" in box.raw("--debug", "start", "nosuch").err
+    for flag in (["-H", "tcp://192.0.2.1:1"], ["--context=other"]):
+        fails(box.raw(*flag, "ps"), ENGINE_FAILED, "no daemon")
+    fails(box.raw("--nosuch", "ps"), ENGINE_FAILED, "--nosuch")
+    fails(box.raw("-l"), ENGINE_FAILED, "-l")
 
 
 def test_system_df_and_prune(box: Box) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.final.engine.conftest import Box
+from tests.final.engine.conftest import PYTHON, Box
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import finish
 
@@ -119,3 +119,20 @@ def test_connect_and_ports(box: Box) -> None:
     fails(box.raw("port", "it", "53"), ENGINE_FAILED, "53")
     box("network", "disconnect", "-f", "one", "it")
     assert "one" not in box.show("it", "{{json .NetworkSettings.Networks}}")
+
+
+LEAVES_ENDED_CONNECTION = """
+import socket
+listener = socket.create_server(("127.0.0.1", 8080))
+client = socket.create_connection(("127.0.0.1", 8080))
+listener.accept()[0].close()  # who closes first keeps the port, for a minute
+client.recv(1)
+"""
+
+
+def test_a_port_of_which_only_ended_connections_are_left(box: Box) -> None:
+    assert box.engine.host.run([*PYTHON, LEAVES_ENDED_CONNECTION]).code == 0
+    box.box("it", "-p", "8080:80", "-p", "0:81")
+    assert box("port", "it", "80") == "0.0.0.0:8080" and int(box("port", "it", "81").rpartition(":")[2]) >= 1024
+    other = box.raw("run", "--rm", "-p", "8080:80", "busybox", "true")
+    fails(other, ENGINE_FAILED, "8080", "in use")

@@ -45,6 +45,7 @@ def test_events(box: Box) -> None:
     assert died["Actor"]["Attributes"] == {"exitCode": "3", "image": "busybox", "name": "one", "tier": "back"}
     assert died["timeNano"] // 10**9 == died["time"]
     assert box(*PAST, "--filter", "event=die", "--format", "{{.ID}} {{.Actor.Attributes.exitCode}}") == f"{id} 3"
+    assert box(*PAST, "--filter", "event=die", "--format", "{{.Actor.Attributes.nosuch}}") == "<no value>"
     assert box(*PAST, "--filter", "type=volume", "--format", "{{.ID}}|{{.From}}").splitlines() == ["|", "|"]
     for zone, ending in (("UTC", "Z"), ("XXX-1:30", r"\+01:30")):
         line = box.raw(*PAST, "--filter", "event=die", env={"TZ": zone}).text
