@@ -16,10 +16,10 @@ from ch02_namespaces import cgroup_v1, cgroup_v2, doctor
 from ch02_namespaces.cgroups import Hierarchy
 from tests.support.engines import fails
 from tests.support.hosts import Host, Result
+from tests.support.ordinary_user import PYTHON, become, readable_engine
 from tests.support.polling import PATIENCE, eventually
 
 pytestmark = pytest.mark.kernel
-AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 def command(host: Host, *words: str, **options: object) -> Result:
@@ -125,8 +125,9 @@ def test_mounts_do_not_reach_a_host_whose_root_is_shared(host: Host, tmp_path: P
 @pytest.mark.vm
 def test_an_ordinary_user_is_root_inside_and_nobody_outside(host: Host) -> None:
     script = "id -u; id -g; cat /proc/self/uid_map; cat /proc/self/setgroups; touch /etc/mine 2>&1"
-    line = [*AS_NOBODY, "/usr/bin/python3", "-m", "ch02_namespaces", "user", "sh", "-c", script]
-    result = host.run(line, env={"PYTHONPATH": os.getcwd()})
+    line = [*become(65534), PYTHON, "-m", "ch02_namespaces", "user", "sh", "-c", script]
+    with readable_engine() as path:
+        result = host.run(line, env={"PYTHONPATH": path}, cwd="/")
     uid, gid, uid_map, setgroups, refused = result.out.decode().splitlines()
     assert (uid, gid, uid_map.split(), setgroups) == ("0", "0", ["0", "65534", "1"], "deny")
     assert "Permission denied" in refused

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.ch07_practice.bundles import Runtime
 from tests.support.engines import ENGINE_FAILED, fails
 from tests.support.hosts import REPOSITORY, Host
 from tests.support.leaks import cgroup_roots
+from tests.support.ordinary_user import PYTHON, become, readable_engine
 
 pytestmark = pytest.mark.kernel
 SLEEP = ["sleep", "1000"]
@@ -58,22 +58,18 @@ def test_features(runtime: Runtime) -> None:
 
 def test_spec_for_an_ordinary_user(runtime: Runtime) -> None:
     """He is root in it, and only there."""
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    if (
-        runtime.host.run([*nobody, sys.executable, "-c", ""]).code
-        or runtime.host.run([*nobody, "unshare", "-U", "true"]).code
-    ):
+    if runtime.host.run([*become(65534), "unshare", "-U", "true"]).code:
         pytest.skip("an ordinary user cannot do that here")
-    with tempfile.TemporaryDirectory() as top:
+    with tempfile.TemporaryDirectory() as top, readable_engine() as path:
         (Path(top) / "rootfs").mkdir()
         busybox.fill(f"{top}/rootfs")
         subprocess.run(["chown", "-hR", "65534:65534", top], check=True)
-        ours = [*nobody, sys.executable, "-m", "final.runtime", "--root", f"{top}/state"]
-        assert runtime.host.run([*ours, "spec", "--rootless", "--bundle", top], cwd=REPOSITORY).code == 0
+        ours = [*become(65534), "env", f"PYTHONPATH={path}", PYTHON, "-m", "final.runtime", "--root", f"{top}/state"]
+        assert runtime.host.run([*ours, "spec", "--rootless", "--bundle", top], cwd="/").code == 0
         config = json.loads(Path(top, "config.json").read_text())
         config["process"] |= {"terminal": False, "args": ["sh", "-c", "id -u; hostname; touch /dev/shm/x"]}
         Path(top, "config.json").write_text(json.dumps(config))
-        assert runtime.host.run([*ours, "run", "--bundle", top, "box"], cwd=REPOSITORY).text.split() == ["0", "box"]
+        assert runtime.host.run([*ours, "run", "--bundle", top, "box"], cwd="/").text.split() == ["0", "box"]
 
 
 def file_of(name: str, *others: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ import pytest
 
 from ch02_namespaces.cgroups import hierarchies
 from tests.support.delegation import delegated_to
-from tests.support.hosts import REPOSITORY, Host, Result, Word
+from tests.support.hosts import Host, Result, Word
+from tests.support.ordinary_user import PYTHON, become, mounted, readable_engine
 from tests.support.terminals import Terminal
 
 NAME, UID = "mydocker-user", 54321
@@ -29,25 +28,23 @@ FILES = {
     "subgid": f"{NAME}:{FIRST}:{COUNT}\n",
 }
 TUN = "/dev/net/tun"
-BECOME: list[Word] = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
-PACKAGES = ("ch02_namespaces", "ch03_run", "ch04_images", "ch05_lifecycle", "ch06_network", "ch07_practice", "final")
+BECOME = become(UID)
 
 
 class User:
     """Somebody without rights at a host. home: his home directory."""
 
-    def __init__(self, host: Host, home: Path, program: Path, python: str) -> None:
+    def __init__(self, host: Host, home: Path, program: str) -> None:
         self.host = host
         self.home = home
-        self.python = python
         self.path = ""
         """Where the engine looks for programs, if not everywhere."""
-        self.environment = {"PYTHONPATH": str(program), "HOME": str(home), "XDG_DATA_HOME": "", "MYDOCKER_ROOT": ""}
+        self.environment = {"PYTHONPATH": program, "HOME": str(home), "XDG_DATA_HOME": "", "MYDOCKER_ROOT": ""}
 
     def words(self, *arguments: Word) -> list[Word]:
         """A command line of the engine's."""
         path = ["env", f"PATH={self.path}"] if self.path else []
-        return [*BECOME, *path, self.python, "-m", "final", *arguments]
+        return [*BECOME, *path, PYTHON, "-m", "final", *arguments]
 
     def __call__(self, *arguments: Word, **options: Any) -> Result:
         return self.plain(self.words(*arguments), **options)
@@ -85,44 +82,21 @@ def account() -> Iterator[None]:
             yield
 
 
-@contextlib.contextmanager
-def mounted(sources: Mapping[str, str]) -> Iterator[None]:
-    """Files in the places of others, as far as the tests see them."""
-    for target, source in sources.items():
-        subprocess.run(["mount", "--bind", source, target], check=True)
-    yield
-    for target in sources:
-        subprocess.run(["umount", "--lazy", target], check=True)
-
-
 @pytest.fixture(scope="package")
-def program() -> Iterator[Path]:
-    """A copy of the engine that everybody may read."""
-    with tempfile.TemporaryDirectory() as directory:
-        os.chmod(directory, 0o755)
-        for name in PACKAGES:
-            shutil.copytree(REPOSITORY / name, Path(directory, name))
-        yield Path(directory)
-
-
-@pytest.fixture(scope="package")
-def python(account: None) -> str:
-    """An interpreter that the user may execute: that of a virtual environment is often root's own."""
-    old = "import sys; sys.exit(sys.version_info < (3, 11))"
-    for path in (sys.executable, "/usr/bin/python3"):
-        if subprocess.run([*BECOME, path, "-c", old], cwd="/", stderr=subprocess.DEVNULL).returncode == 0:
-            return path
-    pytest.skip("no Python that an ordinary user may run")
+def program() -> Iterator[str]:
+    """PYTHONPATH for the engine."""
+    with readable_engine() as path:
+        yield path
 
 
 @pytest.fixture
-def user(host: Host, account: None, program: Path, python: str) -> Iterator[User]:
+def user(host: Host, account: None, program: str) -> Iterator[User]:
     """The user, with the image busybox."""
     if host.run([*BECOME, "unshare", "--user", "true"]).code:
         pytest.skip("this kernel gives ordinary users no user namespace")
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, UID, UID)
-        user = User(host, Path(directory), program, python)
+        user = User(host, Path(directory), program)
         assert user("busybox").code == 0
         yield user
 

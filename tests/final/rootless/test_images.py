@@ -10,6 +10,7 @@ import pytest
 from tests.final.images.real_registry import RealRegistry
 from tests.final.rootless.conftest import User
 from tests.support.engines import ENGINE_FAILED, fails
+from tests.support.ordinary_user import PYTHON
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("uplink")]
 
@@ -50,7 +51,7 @@ def test_push_and_pull(user: User, registry: RealRegistry, built: str) -> None:
 def test_an_archive_for_somebody_else(user: User, built: str, tmp_path: Path) -> None:
     """Its owners are those that the container sees, whoever saved it: root of the machine gets the same image."""
     archive = user("save", built).out
-    root = [user.python, "-m", "final"]
+    root = [PYTHON, "-m", "final"]
     environment = {"PYTHONPATH": user.environment["PYTHONPATH"], "MYDOCKER_ROOT": str(tmp_path / "root")}
     loaded = user.host.run([*root, "load", "-q"], input=archive, env=environment, cwd="/").text
     assert loaded == "built:latest"
