@@ -52,9 +52,8 @@ def print_one(found: Mapping[str, Any], format: str) -> int:
 def _print_by_template(rows: Sequence[Mapping[str, Any]], headers: Mapping[str, str], format: str) -> None:
     from final.template import compile_template
 
-    word, space, rest = format.partition(" ")
-    is_table = word == "table" and bool(space)
-    text = (rest if is_table else format).replace("\\t", "\t").replace("\\n", "\n")
+    is_table = format.startswith("table")
+    text = (format.removeprefix("table").strip(" ") if is_table else format).replace("\\t", "\t").replace("\\n", "\n")
     write = compile_template(text)
     lines = [write(row) for row in rows]
     if is_table:

@@ -211,7 +211,7 @@ def _command(tokens: list[tuple[str, str]], before: Expression | None) -> Expres
 def _operand(tokens: list[tuple[str, str]]) -> Expression:
     kind, word = tokens.pop(0)
     if kind == "string":
-        text = word[1:-1] if word.startswith("`") else json.loads(word)
+        text = word[1:-1] if word.startswith("`") else _unquoted(word)
         return lambda scope: text
     if kind == "number":
         number = float(word) if "." in word else int(word)
@@ -234,6 +234,14 @@ def _operand(tokens: list[tuple[str, str]]) -> Expression:
     if word in FUNCTIONS:
         return lambda scope: call(word, FUNCTIONS[word], [])
     raise wrong(f"there is no function {word!r}")
+
+
+def _unquoted(word: str) -> str:
+    """A string in double quotes; `\\n` may have become the end of a line already."""
+    try:
+        return str(json.loads(word, strict=False))
+    except ValueError:
+        raise wrong(f"{word[:40]} is no string") from None
 
 
 def _variable(scope: Scope, name: str) -> Any:

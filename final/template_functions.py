@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+VERB = re.compile(r"%([-+ 0#]*\d*(?:\.\d+)?)([a-zA-Z%])")
+
+
 def wrong(why: str) -> EngineError:
     """What is wrong with a template."""
     return EngineError("--format", why, "a Go template, such as '{{.ID}} {{json .}}'")
@@ -61,8 +64,25 @@ def _index(value: Any, *keys: Any) -> Any:
 
 
 def _printf(form: str, *values: Any) -> str:
-    plain = re.sub(r"%[-+ 0#]*\d*(?:\.\d+)?v", lambda match: match[0][:-1] + "s", form).replace("%q", '"%s"')
-    return plain % tuple(value if isinstance(value, int | float) and "%d" in form else shown(value) for value in values)
+    """Go's: each verb takes the next value."""
+    left = list(values)
+
+    def one(match: re.Match[str]) -> str:
+        how, verb = match.groups()
+        if verb == "%":
+            return "%"
+        return _formatted(how, verb, left.pop(0)) if left else f"%!{verb}(MISSING)"
+
+    return VERB.sub(one, form)
+
+
+def _formatted(how: str, verb: str, value: Any) -> str:
+    """how: flags, width and precision, which Python has like Go."""
+    if verb in "svt":
+        return f"%{how}s" % shown(value)
+    if verb == "q":
+        return f"%{how}s" % json.dumps(shown(value), ensure_ascii=False)
+    return str(f"%{how}{verb}" % value)
 
 
 def _nothing(value: Any) -> Any:

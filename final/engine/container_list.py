@@ -109,7 +109,7 @@ def row_of(one: Listed, name: str, whole: bool, with_size: bool) -> dict[str, An
     return {
         "ID": stored.id if whole else state.short(stored.id),
         "Image": stored.record.image.removesuffix(":latest"),
-        "Command": f'"{command_of(words.command_of(one.settings), whole)}"',
+        "Command": quoted(command_of(words.command_of(one.settings), whole)),
         "CreatedAt": words.local_moment(created),
         "RunningFor": f"{duration(time.time() - created)} ago",
         "Ports": ports_of(one),
@@ -129,6 +129,12 @@ def command_of(argv: list[str], whole: bool) -> str:
     line = " ".join([*argv[:1], *(f"'{word}'" if " " in word else word for word in argv[1:])])
     text = "".join(character if character.isprintable() else "?" for character in line)
     return text if whole else _cut(text, WIDEST_COMMAND)
+
+
+def quoted(text: str) -> str:
+    """In double quotes; those inside have a backslash."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _cut(text: str, most: int) -> str:

@@ -86,13 +86,14 @@ def device(text: str) -> list[str]:
 
 
 def security(text: str) -> list[str]:
-    """For Flag.convert: seccomp=…, apparmor=…, no-new-privileges[=true]; Docker also takes a colon. EngineError."""
+    """For Flag.convert: seccomp=…, apparmor=…, no-new-privileges[=true], label=disable; Docker also takes a colon.
+    Raises EngineError."""
     name, _, value = text.replace(":", "=", 1).partition("=") if "=" not in text else text.partition("=")
     if name == "no-new-privileges" and value in ("", "true", "false"):
         return [name, value or "true"]
     if name == "seccomp" and value:
         return [name, value if value in ("unconfined", "builtin") else profile(value)]
-    if name == "apparmor" and value:
+    if (name == "apparmor" and value) or (name, value) == ("label", "disable"):  # SELinux's are never given
         return [name, value]
     raise EngineError(repr(text), "it is not known", "seccomp=FILE|unconfined, apparmor=PROFILE, no-new-privileges")
 

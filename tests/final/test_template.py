@@ -43,6 +43,10 @@ SAID = {
     "{{.Name | upper | lower}}": "box",
     '{{printf "%s=%d %v" .Name .Count .List}}': "box=3 [a b]",
     '{{.Name | printf "%-5s|"}}': "box  |",
+    '{{printf "%v %5d|%03d|%x|%q|%.1s|%t|%.2f%%" .Name 3 .Count 255 .Name .Name .Yes 1.5}}':
+        'box     3|003|ff|"box"|b|true|1.50%',
+    '{{printf "%s %d" .Name}}': "box %!d(MISSING)",
+    '{{"a\nb"}}{{"\\t"}}': "a\nb\t",
     '{{len .List}}{{len "abc"}}': "23",
     "{{not .Yes}}": "false",
     '{{or .Empty "default"}}': "default",

@@ -48,6 +48,10 @@ def test_ps(box: Box) -> None:
         "two     running",
         "one     running",
     ]
+    assert box.lines("ps", "-l", "--format", "table{{.Names}}") == ["NAMES", "four"]
+    box("create", "--name", "quotes", "busybox", "sh", "-c", 'echo "x"')
+    assert box("ps", "-l", "--format", "{{.Command}}") == '"sh -c \'echo \\"x\\"\'"'
+    box("rm", "quotes")
     rows = [json.loads(line) for line in box.lines("ps", "-a", "--format", "json")]
     assert {row["Names"]: row["State"] for row in rows} == {
         "one": "running",

@@ -112,6 +112,7 @@ def test_no_new_privileges(box: Box) -> None:
     assert box.once(look, "--security-opt", "no-new-privileges").split()[1] == "1"
     assert box.once(look, "--security-opt", "no-new-privileges:true").split()[1] == "1"
     assert box.once(look, "--security-opt", "no-new-privileges=false").split()[1] == "0"
+    assert box.once(look, "--security-opt", "label=disable").split()[1] == "0"  # there are none of SELinux's anyhow
 
 
 def test_what_is_masked_and_what_is_read_only(box: Box) -> None:
