@@ -81,4 +81,16 @@ OF_NETWORKS = {
     "IPv6Gateway": "",
     "Links": [],
 }
+OF_VERSION = {"GoVersion": "", "GitCommit": "", "BuildTime": "", "Experimental": False}
+OF_INFO = {
+    "ExperimentalBuild": False,
+    "HTTPProxy": "",
+    "HTTPSProxy": "",
+    "IndexServerAddress": "https://index.docker.io/v1/",
+    "Labels": [],
+    "LiveRestoreEnabled": False,
+    "NoProxy": "",
+    "RegistryConfig": {},
+    "Swarm": {"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": False},
+}
 OF_NETWORK_SETTINGS = {"Bridge": "", "EndpointID": "", "GlobalIPv6PrefixLen": 0, "IPv6Gateway": "", "SandboxID": ""}

@@ -14,7 +14,7 @@ from final.engine import words
 from final.engine.container_list import LIVE, looked_at
 from final.images.store import is_step
 from final.output import FORMAT, print_one
-from final.shapes import Record
+from final.shapes import OF_INFO, OF_VERSION, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def version() -> dict[str, Any]:
     python = platform.python_version()
     server = {**common, "MinAPIVersion": API, "KernelVersion": kernel, "PythonVersion": python, "Components": parts}
     client = {**common, "PythonVersion": python, "Context": "default"}
-    of_templates = {"APIVersion": API}  # as templates spell what JSON calls ApiVersion
+    of_templates = {**OF_VERSION, "APIVersion": API}  # as templates spell what JSON calls ApiVersion
     return {"Client": Record(client, of_templates), "Server": Record(server, of_templates)}
 
 
@@ -115,7 +115,7 @@ def info() -> dict[str, Any]:
     mounted = cgroups.hierarchies()
     usable = cgroups.usable_hierarchies(cgroups.default_parent())
     known = {name for hierarchy in usable for name in hierarchy.controllers}
-    return {
+    found = {
         "ID": _machine_id(),
         "Containers": len(containers),
         "ContainersRunning": sum(one in (store.RUNNING, store.RESTARTING) for one in containers),
@@ -142,6 +142,7 @@ def info() -> dict[str, Any]:
         "ServerVersion": version()["Server"]["Version"],
         "Warnings": _warnings(known) if usable else [WITHOUT_CGROUPS],
     }
+    return Record(found, {**OF_INFO, "ClientInfo": version()["Client"]})
 
 
 def _warnings(known: set[str]) -> list[str]:

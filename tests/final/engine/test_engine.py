@@ -23,6 +23,9 @@ def test_version_and_info(box: Box) -> None:
     assert "Client:" in shown and "Server:" in shown and version in shown
     assert re.search(r"^ API version: +1\.43$", shown, re.MULTILINE) and re.search(r"^ +OS/Arch: +linux/", shown, re.M)
     assert box("version", "-f", "{{.Client.APIVersion}} {{.Server.APIVersion}}") == "1.43 1.43"
+    assert box("version", "-f", "[{{.Client.GoVersion}}] {{.Server.Experimental}}") == "[] false"
+    assert box("info", "-f", "{{.Swarm.LocalNodeState}} {{.ClientInfo.Version}}") == f"inactive {version}"
+    fails(box.raw("info", "-f", "{{.Nosuch}}"), ENGINE_FAILED, "Nosuch")
     box.sleeper("one")
     box("create", "--name", "two", "busybox")
     box("pause", "one")
