@@ -28,15 +28,22 @@ class Identity:
         self.groups = groups
         self.home = home
 
+    def all_groups(self) -> list[int]:
+        """What setgroups(2) gets: his own group, too. Else a program could shake it off by changing it, and with it
+        what is forbidden to the group (CVE-2022-36109)."""
+        return list(dict.fromkeys([self.gid, *self.groups]))
+
 
 def identity_of(text: str) -> Identity:
     """What USER[:GROUP] means in the container whose root is ours; both may be names or numbers.
 
     A user that /etc/passwd does not know may be given as a number, and has group 0 and home /. With a group given,
-    there are no supplementary ones; without, those of /etc/group that list the user. Raises EngineError, with exit code
-    125, for a name that the image does not know. Example: "nobody" is 65534, 65534, [], "/home" in the image busybox.
+    there are no supplementary ones; without, those of /etc/group that list the user. A group alone is root's. Raises
+    EngineError, with exit code 125, for a name that the image does not know.
+    Example: "nobody" is 65534, 65534, [], "/home" in the image busybox.
     """
     name, colon, group = text.partition(":")
+    name = name or "0"
     account = _find_account(name)
     if account is None and not _is_number(name):
         raise EngineError(f"user {name!r}", f"it is not in the image's {PASSWD}", "a number can be given, too")
@@ -123,7 +130,7 @@ class User(Part):
         if self.sets_home:
             container.command.environment[b"HOME"] = os.fsencode(identity.home)
         give_streams(identity.uid)
-        syscalls.become_user(identity.uid, identity.gid, identity.groups)
+        syscalls.become_user(identity.uid, identity.gid, identity.all_groups())
 
 
 def give_streams(uid: int) -> None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class ImageUser(Credentials):
-    """The user by the names of the image, and his rights. user: `:GROUP` alone is root. groups: --group-add. sets_home:
-    nobody else gave HOME; so it is with HOSTNAME if it is missing, which is that of the container."""
+    """The user by the names of the image, and his rights. groups: --group-add. sets_home: nobody else gave HOME. So it
+    is with HOSTNAME, if it is missing: that of the container."""
 
     def __init__(self, process: Node, user: str, groups: Sequence[str], sets_home: bool) -> None:
         super().__init__(process)
@@ -25,10 +25,9 @@ class ImageUser(Credentials):
         self._sets_home = sets_home
 
     def enter(self, container: Container) -> None:
-        identity = identity_of(f"0{self._text}" if self._text.startswith(":") else self._text)
+        identity = identity_of(self._text)
         self._uid, self._gid = identity.uid, identity.gid
-        groups = [identity.gid, *identity.groups, *map(find_group, self._more)]  # his own, too: CVE-2022-36109
-        self._groups = list(dict.fromkeys(groups))
+        self._groups = list(dict.fromkeys([*identity.all_groups(), *map(find_group, self._more)]))
         environment = container.command.environment
         if self._sets_home:
             environment[b"HOME"] = os.fsencode(identity.home)

@@ -45,18 +45,19 @@ def who(engine: Engine, *flags: str) -> str:
 @pytest.mark.parametrize(
     ("user", "expected"),
     [
-        (None, "0:0 0 10 /root\n10"),
-        ("root", "0:0 0 10 /root\n10"),
-        ("app", "1000:1001 1001 10 2000 /srv/app\n10 2000"),
-        ("1000", "1000:1001 1001 10 2000 /srv/app\n10 2000"),
-        ("01000", "1000:1001 1001 10 2000 /srv/app\n10 2000"),
-        ("app:extra", "1000:2000 2000 /srv/app"),
-        ("app:7", "1000:7 7 /srv/app"),
-        ("12345", "12345:0 0 /"),
-        ("12345:54321", "12345:54321 54321 /"),
-        ("5", "77:78 78 /five"),
-        ("homeless", "1002:1002 1002 2000 /\n2000"),
-        ("4294967294:4294967294", "4294967294:4294967294 4294967294 /"),
+        (None, "0:0 0 10 /root\n0 10"),
+        ("root", "0:0 0 10 /root\n0 10"),
+        ("app", "1000:1001 1001 10 2000 /srv/app\n10 1001 2000"),
+        ("1000", "1000:1001 1001 10 2000 /srv/app\n10 1001 2000"),
+        ("01000", "1000:1001 1001 10 2000 /srv/app\n10 1001 2000"),
+        ("app:extra", "1000:2000 2000 /srv/app\n2000"),
+        ("app:7", "1000:7 7 /srv/app\n7"),
+        ("12345", "12345:0 0 /\n0"),
+        ("12345:54321", "12345:54321 54321 /\n54321"),
+        ("5", "77:78 78 /five\n78"),
+        ("homeless", "1002:1002 1002 2000 /\n1002 2000"),
+        (":10", "0:10 10 /root\n10"),
+        ("4294967294:4294967294", "4294967294:4294967294 4294967294 /\n4294967294"),
     ],
 )
 def test_names_and_numbers(engine: Engine, user: str | None, expected: str) -> None:
@@ -73,7 +74,6 @@ def test_names_and_numbers(engine: Engine, user: str | None, expected: str) -> N
         ("-1", ["'-1'"]),
         ("big", ["4294967295"]),
         ("word", ["'abc'"]),
-        (":10", ["user ''"]),
         ("app:", ["group ''"]),
         ("٣", ["user"]),
     ],
@@ -84,7 +84,7 @@ def test_users_that_cannot_be(engine: Engine, user: str, words: list[str]) -> No
 
 
 def test_the_environment_wins_over_the_home(engine: Engine) -> None:
-    assert who(engine, "-u", "app", "-e", "HOME=/mine").split()[-3] == "/mine"
+    assert who(engine, "-u", "app", "-e", "HOME=/mine").splitlines()[0].split()[-1] == "/mine"
 
 
 @pytest.mark.vm
