@@ -92,6 +92,11 @@ def _tell_event(event: str, arguments: tuple[object, ...]) -> None:
 
 def tell(line: str) -> None:
     """Print a line at once, if the user wants to be told: the process may become another program before a buffer is
-    written."""
-    if is_on:
+    written. When nobody can read it any more, the story ends: what it tells of must be done, and undone, all the same.
+    """
+    if not is_on:
+        return
+    try:
         os.write(_stream, os.fsencode(f"{line}\n"))
+    except OSError:
+        end()

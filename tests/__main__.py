@@ -13,8 +13,9 @@ import sys
 import tempfile
 from typing import IO
 
-from ch02_namespaces.cgroups import PARENT
+from ch02_namespaces import cgroups
 from ch03_run.clean_host import remove_if_empty
+from ch07_practice.oci import resources
 from tests import lane
 from tests.support.polling import PATIENCE
 
@@ -31,7 +32,8 @@ def main() -> int:
     own_group = f"{lane.PREFIX}{os.getpid()}"  # another suite may run at the same time
     lane.remove_abandoned()
     with contextlib.ExitStack() as stack:
-        stack.callback(remove_if_empty, [f"{root}/{PARENT}" for root in lane.roots()])
+        for parent in (cgroups.PARENT, resources.PARENT):
+            stack.callback(remove_if_empty, [f"{root}/{parent}" for root in lane.roots()])
         stack.callback(lane.remove, own_group, PATIENCE)
         lines = [
             [sys.executable, "-m", "tests.lane", own_group, *PYTEST, "kernel", *second_half],

@@ -15,7 +15,7 @@ import urllib3
 import urllib3.exceptions
 
 from ch02_namespaces import explain
-from ch02_namespaces.errors import EngineError
+from ch02_namespaces.errors import EngineError, one_line
 from final.images.registries import is_loopback
 
 TYPE_CHECKING = False
@@ -151,7 +151,7 @@ class Transport:
                 redirect=False,
                 retries=False,
             )
-            explain.tell_call(f"{method} {url.partition('?')[0]}", response.status)
+            explain.tell_call(f"{method} {one_line(url.partition('?')[0])}", response.status)
             return response
         except urllib3.exceptions.SSLError as error:
             hint = f"its certificate authority: /etc/docker/certs.d/{self.endpoint.host}/ca.crt"

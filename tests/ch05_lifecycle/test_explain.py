@@ -39,6 +39,16 @@ def test_a_start_in_the_background_is_told_up_to_the_command(keeper: Keeper) -> 
     assert (logs.out, logs.err) == (b"up\n", b"error\n")  # and nothing of the story
 
 
+@pytest.mark.parametrize("flags", [[], ["-d"]], ids=["", "-d"])
+@pytest.mark.parametrize("reader", ["2>/dev/full", "2>&1 | head -1"], ids=["a full disk", "a reader that leaves"])
+def test_a_story_that_nobody_can_read_harms_nothing(keeper: Keeper, flags: list[str], reader: str) -> None:
+    words = keeper.engine.command_line("run", "--explain", *flags, "--name", "it", "busybox", "true")
+    told = keeper.engine.host.run(["sh", "-c", f'"$@" {reader}', "sh", *words])
+    assert told.code == 0
+    assert keeper.raw("wait", "it").text == "0"
+    keeper.remove("it")
+
+
 def test_several_starts_are_told_one_after_the_other(keeper: Keeper) -> None:
     for name in ("one", "two"):
         keeper.raw("create", "--name", name, "busybox", *SLEEPS)
